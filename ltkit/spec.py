@@ -1,0 +1,358 @@
+"""What one training is: a frozen value with an identity.
+
+A `Run` holds everything that decides the result of one training and nothing else. Starts and masks refer to other
+runs, so a study is a graph of runs. The identity is the SHA-256 of the canonical JSON of the validated value in which
+each run that is referred to stands as its own identity (a Merkle graph: the cost doesn't grow with the depth).
+
+Not part of it: device, storage, paths, worker counts, how runs were grouped into cohorts, commit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from fractions import Fraction
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .errors import UserError, nearest
+
+SCHEMA = 1  # raise it whenever the meaning of a training changes: every identity changes with it
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Density = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+ARCHITECTURES = (
+    *("lenet_300_100", "lenet_5", "conv2", "conv4", "conv6"),
+    *("resnet8", "resnet14", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet18", "resnet50"),
+    *("vgg11", "vgg13", "vgg16", "vgg19", "mobilenet_v1", "mobilenet_v2"),
+)
+DATA = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
+
+
+class Value(BaseModel):
+    """A frozen value: unknown keys are refused, a user's mistake is one readable line."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise UserError(explain(error, type(self))) from None
+
+    def replace(self, **changes: Any) -> Self:
+        """This value with some fields changed, validated anew."""
+        return type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | changes)
+
+
+def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> str:
+    """One line for all that pydantic found: key, what is wrong, and the nearest right name."""
+    lines = []
+    for item in error.errors():
+        path = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            key = str(item["loc"][-1])
+            lines.append(f"unknown key '{path}'{nearest(key, model.model_fields)}")
+        elif item["type"] == "value_error":
+            lines.append((f"{path}: " if path else "") + str(item["ctx"]["error"]))
+        elif item["type"] == "missing":
+            lines.append(f"'{path}' is missing")
+        else:
+            hint = nearest(item["input"], ARCHITECTURES + DATA) if isinstance(item["input"], str) else ""
+            lines.append(f"{path}: {item['msg'][0].lower()}{item['msg'][1:]}, not {item['input']!r}{hint}")
+    return (where or model.__name__) + ": " + "; ".join(lines)
+
+
+class Task(Value):
+    """The data of a training: which images, split, subset, corruption, augmentation.
+
+    `validation` is the fraction of the training pool held out, class by class; `subset` the fraction of the remaining
+    training images that is used. Corruption touches training images and labels only, never validation or test ones.
+    """
+
+    data: str = "digits"  # one of DATA, or npz:PATH
+    validation: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    split_seed: Seed = 0
+    subset: Annotated[float, Field(gt=0, le=1)] = 1.0
+    subset_seed: Seed = 0
+    labels: Literal["true", "random"] = "true"  # random: every training label drawn anew, uniformly, once
+    pixels: Literal["true", "shuffled"] = "true"  # shuffled: each training image gets its own permutation of all values
+    corruption_seed: Seed = 0
+    crop: Annotated[int, Field(ge=0, le=16)] = 0  # random crop after padding by so many pixels on each side
+    flip: bool = False  # random horizontal flip
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.data not in DATA and not self.data.startswith("npz:"):
+            raise ValueError(
+                f"unknown data '{self.data}'{nearest(self.data, DATA)}; known: {', '.join(DATA)}, npz:PATH"
+            )
+        return self
+
+
+class Network(Value):
+    """An architecture. `width` multiplies every layer's width but the output's; counts are rounded, at least 1."""
+
+    arch: str = "lenet_300_100"
+    width: Annotated[float, Field(gt=0, le=64)] = 1.0
+    residual: bool = True  # False removes every skip addition (and so its downsample branch) from a ResNet
+    norm: Literal["batch", "none"] | None = None  # None: what the architecture is known with
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, values: Any) -> Any:
+        # Resolved before freezing, so that `norm=None` and the architecture's own norm are one identity.
+        if isinstance(values, dict) and values.get("norm") is None:
+            arch = str(values.get("arch", "lenet_300_100"))
+            values = {**values, "norm": "none" if arch.startswith(("lenet", "conv")) else "batch"}
+        return values
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.arch not in ARCHITECTURES:
+            raise ValueError(f"unknown architecture '{self.arch}'{nearest(self.arch, ARCHITECTURES)}")
+        if not self.residual and not self.arch.startswith("resnet"):
+            raise ValueError(f"residual=False needs a ResNet, {self.arch} has no residual connections")
+        if self.arch == "lenet_300_100" and self.norm == "batch":
+            raise ValueError("lenet_300_100 has no BatchNorm variant; norm must be 'none'")
+        if self.norm == "none" and self.arch in ("mobilenet_v1", "mobilenet_v2"):
+            raise ValueError(f"{self.arch} has no variant without BatchNorm; norm must be 'batch'")
+        return self
+
+
+class Recipe(Value):
+    """How the weights are trained. Milestones are fractions of the whole training, `warmup` is in epochs.
+
+    The last, incomplete batch of an epoch is left out (another remainder each epoch, since the order is redrawn).
+    """
+
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    lr: Annotated[float, Field(gt=0, le=100)] = 0.1
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    nesterov: bool = False
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    steps: Annotated[int, Field(ge=1)] | None = None  # instead of epochs
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    schedule: Literal["constant", "step", "cosine"] = "constant"
+    milestones: tuple[Share, ...] = (0.5, 0.75)
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    warmup: Annotated[float, Field(ge=0)] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    precision: Literal["fp32", "bf16"] = "fp32"  # of the products; weights, updates and statistics are always fp32
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones must rise, not {self.milestones}")
+        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
+            raise ValueError("nesterov needs optimizer 'sgd' with momentum above 0")
+        if self.epochs is not None and self.warmup > self.epochs:
+            raise ValueError(f"warmup ({self.warmup} epochs) is longer than the training ({self.epochs})")
+        return self
+
+
+class Init(Value):
+    """Fresh weights. `draw` 0 is θ_0 of this seed, 1 the independent θ_0' of its re-initialized control, and so on."""
+
+    kind: Literal["init"] = "init"
+    seed: Seed = 0
+    draw: Annotated[int, Field(ge=0, lt=1000)] = 0
+    scheme: Literal["kaiming_normal", "kaiming_normal_out", "kaiming_uniform", "glorot_normal", "glorot_uniform"] = (
+        "kaiming_normal"
+    )
+
+
+class From(Value):
+    """Weights and buffers of another run: after its epoch `epoch` (None: its last), the schedule going on at `resume`.
+
+    Rewinding to epoch k is `epoch=k, resume=k` and takes the optimizer's state along; learning-rate rewinding is
+    `epoch=None, resume=k` and fine-tuning `epoch=None, resume=0` with a recipe of its own, both with a fresh optimizer.
+    """
+
+    kind: Literal["from"] = "from"
+    run: Run
+    epoch: Annotated[int, Field(ge=0)] | None = None
+    resume: Annotated[int, Field(ge=0)] = 0
+
+
+class Dense(Value):
+    """No mask."""
+
+    kind: Literal["dense"] = "dense"
+
+
+Prunable = Literal["default", "all", "no_shortcut"]  # see ltkit.models.prunable
+
+
+class _Amount(Value):
+    """How many weights stay: `density` keeps round(density*N), `rate` walks n -> n - floor(rate*n) `rounds` times."""
+
+    density: Density | None = None
+    rate: Share | None = None
+    rounds: Annotated[int, Field(ge=1, le=1000)] = 1
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.density is None) == (self.rate is None):
+            raise ValueError("give either density or rate")
+        return self
+
+    def kept(self, count: int, alive: int | None = None) -> int:
+        """Weights kept of `count`, of which `alive` (default: all) are kept so far.
+
+        `density` counts from `count`, `rate` from `alive`. Python's exact integers and fractions: no float floor.
+        """
+        if self.density is not None:
+            return round_half_up(Fraction(str(self.density)) * count)
+        left, rate = count if alive is None else alive, Fraction(str(self.rate))
+        for _ in range(self.rounds):
+            left -= int(rate * left)
+        return left
+
+
+def round_half_up(value: Fraction) -> int:
+    """The nearest integer, halves upwards, so that the count doesn't depend on the parity of its neighbour."""
+    return int(value + Fraction(1, 2))
+
+
+class Magnitude(_Amount):
+    """Keeps the largest (or smallest) |weights| of a trained run, among those that its own mask kept."""
+
+    kind: Literal["magnitude"] = "magnitude"
+    run: Run
+    scope: Literal["global", "layer"] = "global"
+    keep: Literal["largest", "smallest"] = "largest"  # smallest: the inverted mask
+    prunable: Prunable = "default"
+
+
+class Random(_Amount):
+    """Positions at random, layer densities by a distribution (ER and ERK: gradient_flow.md P7)."""
+
+    kind: Literal["random"] = "random"
+    distribution: Literal["uniform", "er", "erk"] = "uniform"
+    seed: Seed = 0
+    prunable: Prunable = "default"
+
+
+class Shuffled(Value):
+    """Another mask with the positions of each layer permuted: the layer's counts stay."""
+
+    kind: Literal["shuffled"] = "shuffled"
+    mask: MaskSpec
+    seed: Seed = 0
+
+
+StartSpec = Annotated[Init | From, Field(discriminator="kind")]
+MaskSpec = Annotated[Dense | Magnitude | Random | Shuffled, Field(discriminator="kind")]
+
+
+class Run(Value):
+    """One training. `order` is the seed of data order and augmentation: twins that share it see the same batches."""
+
+    task: Task
+    network: Network
+    recipe: Recipe
+    start: StartSpec = Init()
+    mask: MaskSpec = Dense()
+    order: Seed = 0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for parent in self.parents:
+            if parent.network != self.network:
+                raise ValueError(
+                    f"weights and masks come from the same network, not {parent.network.arch} to {self.network.arch}"
+                )
+        if isinstance(self.start, From) and self.start.epoch is not None and self.start.run.recipe.epochs is not None:
+            last = self.start.run.recipe.epochs
+            if self.start.epoch > last:
+                raise ValueError(f"can't start from epoch {self.start.epoch} of a training of {last} epochs")
+        if isinstance(self.start, From) and self.recipe.epochs is not None and self.start.resume >= self.recipe.epochs:
+            raise ValueError(f"nothing is left to train from epoch {self.start.resume} of {self.recipe.epochs}")
+        return self
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of the canonical JSON of this run, 64 hex digits."""
+        return hashlib.sha256(canonical(self).encode()).hexdigest()
+
+    @cached_property
+    def name(self) -> str:
+        """`<kind>-<12 hex>`: the name of the run's folder in the store."""
+        return f"{self.kind}-{self.identity[:12]}"
+
+    @property
+    def kind(self) -> str:
+        """A word for the eye: dense, ticket, reinit, rewound, finetuned, random, shuffled or inverted."""
+        if isinstance(self.mask, Magnitude) and self.mask.keep == "smallest":
+            return "inverted"
+        if self.mask.kind in ("random", "shuffled"):
+            return self.mask.kind
+        if isinstance(self.start, From):
+            return "rewound" if self.start.epoch is not None else "finetuned"
+        if isinstance(self.mask, Magnitude):
+            return "ticket" if self.start == origin(self.mask.run) else "reinit"
+        return "dense"
+
+    @cached_property
+    def parents(self) -> tuple[Run, ...]:
+        """The runs whose weights or masks this one needs, each once."""
+        found: dict[Run, None] = {}
+        if isinstance(self.start, From):
+            found[self.start.run] = None
+        mask = self.mask
+        while isinstance(mask, Shuffled):
+            mask = mask.mask
+        if isinstance(mask, Magnitude):
+            found[mask.run] = None
+        return tuple(found)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Run) and self.identity == other.identity
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def __repr__(self) -> str:  # the default would print all ancestors, once for each path that leads to them
+        return f"<{self.name} {self.network.arch} on {self.task.data}, lr {self.recipe.lr}, order {self.order}>"
+
+    __str__ = __repr__
+
+
+def origin(run: Run) -> Init:
+    """The fresh weights that `run` goes back to, through however many rewindings."""
+    while isinstance(run.start, From):
+        run = run.start.run
+    return run.start
+
+
+def plain(value: Any, *, top: bool = True) -> Any:
+    """`value` as JSON types; a run inside another one stands as its identity, an npz file as its content's digest."""
+    if isinstance(value, Run) and not top:
+        return value.identity
+    if isinstance(value, BaseModel):
+        return {key: plain(getattr(value, key), top=False) for key in type(value).model_fields}
+    if isinstance(value, tuple):
+        return [plain(item, top=False) for item in value]
+    if isinstance(value, str) and value.startswith("npz:"):
+        from .data.npz import digest  # here, since reading data is no business of most specs
+
+        return f"npz:{digest(value[4:])}"
+    return value
+
+
+def canonical(run: Run) -> str:
+    """The text that is hashed: sorted keys, no spaces, numbers as validated (1, 1.0 and "1" are one value)."""
+    body = {"schema": SCHEMA, "run": plain(run)}
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+for model in (From, Magnitude, Shuffled, Run):
+    model.model_rebuild()

@@ -1,0 +1,245 @@
+"""The store: `runs/<kind>-<12 hex>/` with spec.json, metrics.csv, weights.safetensors, mask.safetensors, env.json, done.json.
+
+A run is written under a temporary name, synced, and renamed; `done.json`, with the checksums, is its last file. A
+folder without it is no run. Racing writers leave one good copy. A checkpoint on the way stands beside its run as
+`<name>@<epoch>`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..errors import UserError, nearest
+from . import files
+
+SCHEMA = 1  # of the folder's layout; the meaning of a training has its own number, in ltkit.spec
+
+NAME = re.compile(r"[a-z]+-[0-9a-f]{12}(@\d+)?")
+STALE_SECONDS = 3600  # a temporary folder younger than this may have a living writer
+
+
+class Damaged(Exception):
+    """A run whose files are not those that were published; `name` says which."""
+
+    def __init__(self, name: str, what: str) -> None:
+        super().__init__(f"{name}: {what}")
+        self.name = name
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the store knows of a run without opening its weights."""
+
+    name: str
+    spec: dict[str, Any]
+    metrics: pd.DataFrame  # columns epoch, split, loss, correct, count
+    env: dict[str, Any]
+    done: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of runs."""
+
+    path: Path
+
+    def folder(self, name: str) -> Path:
+        """Where the run `name` lies or would lie; refuses anything that is no run's name."""
+        if not NAME.fullmatch(name):
+            raise UserError(f"'{name}' is no run: a name looks like ticket-0123456789ab")
+        return self.path / name
+
+    def names(self) -> list[str]:
+        """All finished runs (not their checkpoints), sorted."""
+        with os.scandir(self.path) as entries:
+            found = [e.name for e in entries if NAME.fullmatch(e.name) and "@" not in e.name]
+        return sorted(name for name in found if (self.path / name / "done.json").exists())
+
+    def find(self, prefix: str) -> str:
+        """The one run whose name, or whose hash, begins with `prefix`."""
+        names = self.names()
+        if prefix in names:
+            return prefix
+        hits = [name for name in names if name.startswith(prefix) or name.split("-")[1].startswith(prefix)]
+        if len(hits) == 1 and prefix:
+            return hits[0]
+        if hits and prefix:
+            raise UserError(f"'{prefix}' means {len(hits)} runs, the first {hits[0]} and {hits[1]}: give more digits")
+        raise UserError(f"no run '{prefix}' in {self.path}{nearest(prefix, names)}; `ltkit ls` lists them")
+
+    def done(self, name: str) -> dict[str, Any] | None:
+        """The completion record, or None when the run isn't there; raises `Damaged` when it isn't what was published.
+
+        Cheap: reads one small file and the other files' sizes. Content is checked when it is read.
+        """
+        folder = self.folder(name)
+        try:
+            done = json.loads((folder / "done.json").read_bytes())
+            claimed = done.pop("digest")
+            if claimed != files.sha256(files.dump(done)):
+                raise Damaged(name, "done.json was altered")
+            for file, facts in done["files"].items():
+                if (folder / file).stat().st_size != facts["bytes"]:
+                    raise Damaged(name, f"{file} has another size than was published")
+        except (FileNotFoundError, NotADirectoryError):
+            if (folder / "done.json").exists():
+                raise Damaged(name, "a file is missing") from None
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise Damaged(name, "done.json can't be read") from None
+        return dict(done)
+
+    def content(self, name: str, file: str) -> bytes:
+        """A file of a finished run, checked against its checksum; raises `Damaged`, FileNotFoundError."""
+        done = self.done(name)
+        if done is None or file not in done["files"]:
+            raise FileNotFoundError(self.folder(name) / file)
+        content = (self.folder(name) / file).read_bytes()
+        if files.sha256(content) != done["files"][file]["sha256"]:
+            raise Damaged(name, f"{file} isn't what was published (checksum)")
+        return content
+
+    def read(self, name: str) -> Stored:
+        """Everything but the weights of a finished run; raises `Damaged`, or `UserError` when there is none."""
+        done = self.done(name)
+        if done is None:
+            raise UserError(f"no run '{name}' in {self.path}; `ltkit ls` lists them")
+        metrics = pd.read_csv(io.BytesIO(self.content(name, "metrics.csv")))
+        spec, env = (json.loads(self.content(name, file)) for file in ("spec.json", "env.json"))
+        return Stored(name, spec, metrics, env, done)
+
+    def verify(self, name: str) -> str | None:
+        """None for a sound run, else what is wrong with it. Reads every byte."""
+        try:
+            done = self.done(name)
+            if done is None:
+                return f"{name}: not finished"
+            for file in done["files"]:
+                self.content(name, file)
+        except Damaged as error:
+            return str(error)
+        return None
+
+    def publish(self, runs: Mapping[str, tuple[Mapping[str, bytes], Mapping[str, Any]]]) -> None:
+        """Publishes runs: name -> (files, facts for done.json). All are synced before the first is renamed.
+
+        A run that is there already stays; a damaged one is replaced.
+        """
+        with files.clear_faults(self.path):
+            written: list[tuple[Path, str]] = []
+            try:
+                for name, (contents, facts) in runs.items():
+                    temporary = self.path / f".tmp-{self.folder(name).name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+                    written.append((temporary, name))
+                    temporary.mkdir()
+                    for file, content in contents.items():
+                        files.write(temporary / file, content)
+                    sums = {file: {"sha256": files.sha256(c), "bytes": len(c)} for file, c in contents.items()}
+                    done = {**facts, "schema": SCHEMA, "files": sums}
+                    done["digest"] = files.sha256(files.dump(done))
+                    files.write(temporary / "done.json", files.dump(done))
+                for temporary, name in written:
+                    self._rename(temporary, name)
+                files.sync_folder(self.path)
+            finally:
+                for temporary, _ in written:
+                    shutil.rmtree(temporary, ignore_errors=True)
+
+    def discard(self, name: str) -> None:
+        """Puts a run aside that turned out to be damaged, so that it is missing from now on."""
+        with contextlib.suppress(FileNotFoundError):
+            self.folder(name).rename(self.path / f".trash-{name}-{uuid.uuid4().hex[:8]}")
+
+    def _rename(self, temporary: Path, name: str) -> None:
+        target = self.folder(name)
+        for _ in range(3):
+            try:
+                temporary.rename(target)
+                return
+            except OSError:
+                if not target.exists():
+                    raise
+                if self.verify(name) is None:
+                    return  # another writer was first, with the same content
+                self.discard(name)  # and if another writer is replacing it at this moment, try once more
+        raise OSError(f"could not publish {name}: other writers keep getting in between")
+
+    def sweep(self, apply: bool, now: float | None = None) -> list[tuple[Path, int, str]]:
+        """Leftovers as (path, bytes, why): dead writers' folders, replaced or damaged runs, states of killed trainings.
+
+        Removed when `apply`. What a living writer may still need (younger than an hour) stays.
+        """
+        now = time.time() if now is None else now
+        found: list[tuple[Path, int, str]] = []
+        for entry in sorted(self.path.iterdir()):
+            old = now - entry.stat().st_mtime > STALE_SECONDS
+            why = ""
+            if entry.name.startswith(".tmp-") and old:
+                why = "left by a writer that died"
+            elif entry.name.startswith(".trash-"):
+                why = "a damaged run that was replaced"
+            elif entry.name.startswith(".state-") and old:
+                why = "the state of a training that was interrupted"
+            elif NAME.fullmatch(entry.name):
+                why = self.verify(entry.name) or ""
+            if why:
+                found.append((entry, _size(entry), why))
+                if apply:
+                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        return found
+
+
+def _size(path: Path) -> int:
+    return sum(f.stat().st_size for f in [path, *path.rglob("*")] if f.is_file())
+
+
+def project_root() -> Path | None:
+    """The checkout that this package is run from, or None for a package installed elsewhere."""
+    root = Path(__file__).resolve().parents[2]
+    return root if (root / "pyproject.toml").exists() else None
+
+
+def default_path() -> Path:
+    """`LTKIT_STORE`, else `runs` beside the project, else in the user's data folder; never the current directory."""
+    if named := os.environ.get("LTKIT_STORE"):
+        return Path(named).expanduser().absolute()
+    if root := project_root():
+        return root / "runs"
+    return Path(os.environ.get("XDG_DATA_HOME", "~/.local/share")).expanduser() / "ltkit" / "runs"
+
+
+def open_store(path: str | Path | None = None) -> Store:
+    """Opens the store at `path` (default: `default_path`), making it when it isn't there.
+
+    Raises `UserError` for a place that can't be made, or one that a newer ltkit wrote.
+    """
+    place = Path(path).expanduser().absolute() if path else default_path()
+    with files.clear_faults(place):
+        place.mkdir(parents=True, exist_ok=True)
+        label = place / "store.json"
+        if not label.exists():
+            files.replace(label, files.dump({"schema": SCHEMA, "what": "a store of ltkit runs"}))
+    try:
+        schema = int(json.loads(label.read_bytes())["schema"])
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f"store {place}: store.json can't be read; if this is a store, put back {{'schema': {SCHEMA}}}"
+        ) from None
+    if schema > SCHEMA:
+        raise UserError(
+            f"store {place} was written by a newer ltkit (schema {schema}, this one knows {SCHEMA}): update ltkit"
+        )
+    return Store(place)
