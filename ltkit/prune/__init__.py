@@ -1,0 +1,1 @@
+"""Masks: which weights stay. `tickets` names the runs of a study, `masks` and `random` compute the masks themselves."""

@@ -1,0 +1,101 @@
+"""The runs that lottery-ticket studies are made of, as plain functions from runs to runs. Nothing is trained here.
+
+Terms and procedures: existence.md section 3. θ_0 is `dense.start`, m the mask, T the last epoch.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ..spec import From, Init, Magnitude, MaskSpec, Prunable, Random, Run, Shuffled, origin
+
+Scope = Literal["global", "layer"]
+
+
+def imp(
+    dense: Run,
+    *,
+    rounds: int,
+    rate: float = 0.2,
+    rewind: int = 0,
+    scope: Scope = "global",
+    prunable: Prunable = "default",
+) -> list[Run]:
+    """Iterative magnitude pruning: one ticket a round; the ticket of round k keeps (1 - rate)^k of the weights.
+
+    Each round prunes what the round before trained, sets what is left back to θ_rewind, and trains it again. Round k's
+    training is the ticket LT-IMP at that density, and what round k+1 prunes.
+    """
+    tickets: list[Run] = []
+    trained = dense
+    for _ in range(rounds):
+        mask = Magnitude(run=trained, rate=rate, scope=scope, prunable=prunable)
+        trained = ticket(dense, mask, rewind)
+        tickets.append(trained)
+    return tickets
+
+
+def omp(
+    dense: Run,
+    *,
+    rounds: int,
+    rate: float = 0.2,
+    rewind: int = 0,
+    scope: Scope = "global",
+    prunable: Prunable = "default",
+) -> list[Run]:
+    """One-shot magnitude pruning of θ_T to each count of the IMP ladder: LT-OMP, comparable weight for weight."""
+    return [
+        ticket(dense, Magnitude(run=dense, rate=rate, rounds=k, scope=scope, prunable=prunable), rewind)
+        for k in range(1, rounds + 1)
+    ]
+
+
+def ticket(dense: Run, mask: MaskSpec, rewind: int = 0) -> Run:
+    """θ_rewind under `mask`, trained from epoch `rewind` to T on the dense network's schedule and data order."""
+    start = From(run=dense, epoch=rewind, resume=rewind) if rewind else dense.start
+    return dense.replace(start=start, mask=mask)
+
+
+def reinit(winner: Run, draw: int = 1) -> Run:
+    """RR: the same mask and data order over an independent θ_0', always trained in full (existence.md section 2)."""
+    first = origin(winner)
+    fresh = Init(seed=first.seed, draw=first.draw + draw, scheme=first.scheme)
+    return winner.replace(start=fresh)
+
+
+def shuffled(winner: Run, seed: int | None = None) -> Run:
+    """The ticket's weights start under its own mask with each layer's positions permuted."""
+    return winner.replace(mask=Shuffled(mask=winner.mask, seed=winner.order if seed is None else seed))
+
+
+def inverted(winner: Run) -> Run:
+    """As many weights, but the smallest instead of the largest ones of the run that the mask was made from."""
+    if not isinstance(winner.mask, Magnitude):
+        raise ValueError(f"only a magnitude mask can be inverted, not a {winner.mask.kind} one")
+    return winner.replace(mask=winner.mask.replace(keep="smallest"))
+
+
+def random(
+    dense: Run,
+    *,
+    density: float | None = None,
+    rate: float | None = None,
+    rounds: int = 1,
+    distribution: Literal["uniform", "er", "erk"] = "uniform",
+    prunable: Prunable = "default",
+) -> Run:
+    """θ_0 under random positions, its layer densities from `distribution`."""
+    mask = Random(
+        density=density, rate=rate, rounds=rounds, distribution=distribution, seed=dense.order, prunable=prunable
+    )
+    return ticket(dense, mask)
+
+
+def fine_tune(trained: Run, mask: MaskSpec, resume: int = 0) -> Run:
+    """Pruned and trained on: θ_T under `mask`, the learning-rate schedule taken up again at epoch `resume`.
+
+    `resume=0` restarts the whole schedule (weight_correlation.md P&FT); `resume=k` is learning-rate rewinding to k.
+    For plain fine-tuning at the last learning rate give the result a recipe of its own.
+    """
+    return trained.replace(start=From(run=trained, resume=resume), mask=mask)
