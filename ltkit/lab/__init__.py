@@ -1,0 +1,5 @@
+"""Which runs exist? Train the missing ones, parents first, as cohorts."""
+
+from .lab import Lab, Tally
+
+__all__ = ["Lab", "Tally"]

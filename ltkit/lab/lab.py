@@ -1,0 +1,222 @@
+"""The lab: a store, a device, and the one function that makes missing runs."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+from safetensors.torch import load
+from torch import Tensor
+
+from ..models.cost import multiplications
+from ..prune.masks import Mask
+from ..spec import From, Run
+from ..store import Damaged, files, open_store
+from ..train import cohort_key, train
+from ..train.device import can_compile, pick
+from . import material, record
+from .material import ParentDiverged, frame
+from .plan import Work, plan
+from .progress import Progress
+
+log = logging.getLogger("ltkit")
+
+Compile = Literal["auto", "always", "never"]
+
+
+@dataclass
+class Tally:
+    """What a call of `Lab.run` did."""
+
+    needed: int = 0
+    trained: int = 0
+    seconds: float = 0.0
+
+    @property
+    def reused(self) -> int:
+        """Runs that were in the store already."""
+        return self.needed - self.trained
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.needed + other.needed, self.trained + other.trained, self.seconds + other.seconds)
+
+    def __str__(self) -> str:
+        return f"{self.needed} runs: {self.trained} trained in {self.seconds:.0f} s, {self.reused} found in the store"
+
+
+class Lab:
+    """Runs by their specs: `run` makes what is missing, `table`, `weights` and `mask` read what is there.
+
+    `store` and `data` default to LTKIT_STORE and LTKIT_DATA; `device` is auto, cpu, cuda or mps; `members` bounds the
+    size of a cohort (None: what is fastest for the network and device).
+    """
+
+    def __init__(
+        self,
+        store: str | Path | None = None,
+        data: str | Path | None = None,
+        device: str = "auto",
+        *,
+        members: int | None = None,
+        compile: Compile = "auto",
+        progress: bool = True,
+        save_seconds: float = 60.0,
+    ) -> None:
+        self.store = open_store(store)
+        self.root = str(data) if data else None
+        self.device = pick(device)
+        self.members, self.compile, self.progress, self.save_seconds = members, compile, progress, save_seconds
+        self.tally = Tally()
+
+    def run(self, runs: Iterable[Run]) -> Tally:
+        """Makes sure that all `runs` are in the store: trains what is missing, parents first, in cohorts.
+
+        An interrupted call loses nothing that was finished; the next one goes on from there.
+        """
+        wanted = list(dict.fromkeys(runs))
+        todo = plan(wanted, self.store)
+        tally = Tally(needed=len(wanted), trained=sum(run.name in todo for run in wanted))
+        begun = time.monotonic()
+        bar = Progress(len(todo), sum(self._epochs(work) for work in todo.values()), self.progress and bool(todo))
+        try:
+            while todo:
+                cohort = self._next(todo)
+                self._train(cohort, todo, bar)
+                for work in cohort:
+                    del todo[work.run.name]
+                bar.finished(len(cohort))
+        except Damaged as error:  # a parent turned out to be unreadable only when it was opened: plan again
+            log.warning("%s: it will be trained again", error)
+            self.store.discard(error.name)
+            return self.run(wanted)
+        finally:
+            bar.close()
+        tally.seconds = time.monotonic() - begun
+        self.tally += tally
+        return tally
+
+    def _epochs(self, work: Work) -> int:
+        first = work.run.start.resume if isinstance(work.run.start, From) else 0
+        return (work.until or work.run.recipe.epochs or 1) - first
+
+    def _next(self, todo: Mapping[str, Work]) -> list[Work]:
+        """The next cohort: what the longest chain waits for goes first, whatever may join it fills it up."""
+        ready = [w for w in todo.values() if not any(name in todo for name in w.waits_for)]
+        ready.sort(key=lambda work: -work.height)  # stable: equal heights stay in the order they were asked for
+        key, until = cohort_key(ready[0].run), ready[0].until
+        alike = [w for w in ready if w.until == until and cohort_key(w.run) == key]
+        return alike[: self.members or best_size(ready[0].run, *frame(ready[0].run, self.root), self.device)]
+
+    def _train(self, cohort: Sequence[Work], todo: Mapping[str, Work], bar: Progress) -> None:
+        jobs, lost = [], {}
+        for work in cohort:
+            try:
+                jobs.append(material.job(work.run, self.store, self.root, frozenset(work.keep)))
+            except ParentDiverged as error:
+                lost |= record.undefined(work.run, str(error))
+        if lost:
+            self.store.publish(lost)
+        if not jobs:
+            return
+        state = self.store.path / f".state-{_digest(job.run.name for job in jobs)}"
+        worth = self._worth_compiling(
+            jobs[0].run, sum(cohort_key(w.run) == cohort_key(jobs[0].run) for w in todo.values())
+        )
+        try:
+            outcomes = train(
+                jobs,
+                self.device,
+                self.root,
+                compile=worth,
+                until=cohort[0].until,
+                state=state.read_bytes() if state.exists() else None,
+                save_state=lambda content: files.replace(state, content),
+                save_seconds=self.save_seconds,
+                tick=lambda done, of, accuracy: bar.epoch(len(jobs), accuracy),
+            )
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if len(jobs) == 1 or not _out_of_memory(error):
+                raise
+            log.warning("%d networks don't fit the memory together: trying halves", len(jobs))
+            half = len(cohort) // 2
+            for part in (cohort[:half], cohort[half:]):
+                self._train(part, todo, bar)
+            return
+        published: dict[str, record.Files] = {}
+        for outcome in outcomes:
+            published |= record.files(outcome, checkpoints_only=cohort[0].until is not None)
+        self.store.publish(published)
+        state.unlink(missing_ok=True)
+
+    def _worth_compiling(self, run: Run, alike: int) -> bool:
+        if self.compile != "auto":
+            return self.compile == "always"
+        shape, classes = frame(run, self.root)
+        work = multiplications(run.network, shape, classes) * float(run.recipe.batch_size)
+        work *= (run.recipe.steps or (run.recipe.epochs or 0) * 100) * alike
+        return work > WORTH_COMPILING[self.device.type] and can_compile(self.device.type)
+
+    def weights(self, run: Run, epoch: int | None = None) -> dict[str, Tensor]:
+        """A finished run's weights and buffers at its end, its start (0), or after an epoch it has a checkpoint of."""
+        if epoch is None:
+            return load(self.store.content(run.name, "weights.safetensors"))
+        if epoch == 0:
+            return dict(material.job(run, self.store, self.root).weights)
+        tensors = load(self.store.content(f"{run.name}@{epoch}", "weights.safetensors"))
+        return {name: t for name, t in tensors.items() if not name.startswith("slots/")}
+
+    def mask(self, run: Run) -> Mask:
+        """The mask that a finished run was trained under; {} for a dense one."""
+        return load(self.store.content(run.name, "mask.safetensors"))
+
+    def table(self, labelled: Iterable[tuple[Mapping[str, Any], Run]]) -> pd.DataFrame:
+        """A row a run: its labels, then what became of it. Accuracies are of the last epoch, in percent."""
+        rows = []
+        for labels, run in labelled:
+            done = self.store.done(run.name) or {}
+            final = done.get("final", {})
+            percent = {s: 100 * f["correct"] / f["count"] for s, f in final.items()}
+            good = done.get("outcome") == "finished"
+            rows.append(
+                {
+                    **labels,
+                    "accuracy": percent.get("test") if good else float("nan"),
+                    "validation": percent.get("validation") if good else float("nan"),
+                    "train_loss": final["train"]["loss"] if good else float("nan"),
+                    "outcome": done.get("outcome", "missing"),
+                    "run": run.name,
+                }
+            )
+        return pd.DataFrame(rows)
+
+
+# Multiplications above which compiling has paid for itself: see bench/README.md.
+WORTH_COMPILING = {"cpu": 3e14, "cuda": 1e14, "mps": float("inf")}
+
+
+def best_size(run: Run, shape: tuple[int, int, int], classes: int, device: torch.device) -> int:
+    """How many networks train fastest together: see bench/README.md.
+
+    On a GPU as many as keep it busy. On a CPU linear layers gain up to 16; convolutions gain while their maps are small
+    (a grouped convolution beats single ones on 8x8 maps and loses to them on 32x32).
+    """
+    if device.type != "cpu":
+        return 32
+    if run.network.arch == "lenet_300_100":
+        return 16
+    return 16 if shape[1] * shape[2] <= 16 * 16 else 1
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+
+
+def _digest(names: Iterable[str]) -> str:
+    return hashlib.sha256(" ".join(names).encode()).hexdigest()[:16]

@@ -1,0 +1,86 @@
+"""What is left to train, and in what order. Imports no torch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..spec import From, Run
+from ..store import Damaged, Store
+
+log = logging.getLogger("ltkit")
+
+
+@dataclass
+class Work:
+    """A run to train. `keep`: epochs whose checkpoints others need; `until`: only those are missing, stop there."""
+
+    run: Run
+    keep: set[int] = field(default_factory=set)
+    until: int | None = None
+    waits_for: set[str] = field(default_factory=set)  # names of work that comes first
+    height: int = 0  # how long a chain of work waits for this one
+
+
+def finished(store: Store, name: str) -> bool:
+    """Whether a run is there and sound at first sight; a damaged one counts as missing and is said to be."""
+    try:
+        return store.done(name) is not None
+    except Damaged as error:
+        log.warning("%s: it will be trained again", error)
+        return False
+
+
+def needs_checkpoint(run: Run) -> int | None:
+    """The epoch of the parent's training, strictly inside it, that `run` starts from."""
+    start = run.start
+    if not isinstance(start, From) or not start.epoch or start.epoch == start.run.recipe.epochs:
+        return None
+    return start.epoch
+
+
+def plan(runs: Iterable[Run], store: Store) -> dict[str, Work]:
+    """All work that is needed for `runs`, by name: the missing ones, their missing ancestors, missing checkpoints."""
+    todo: dict[str, Work] = {}
+    stack = list(dict.fromkeys(runs))[::-1]
+    seen: set[str] = set()
+    while stack:
+        run = stack.pop()
+        if run.name in seen:
+            continue
+        seen.add(run.name)
+        if run.name not in todo and finished(store, run.name):
+            continue
+        todo.setdefault(run.name, Work(run))
+        epoch = needs_checkpoint(run)
+        if epoch is not None and isinstance(run.start, From):
+            parent = run.start.run
+            if not finished(store, f"{parent.name}@{epoch}"):
+                there = parent.name not in todo and finished(store, parent.name)
+                work = todo.setdefault(parent.name, Work(parent, until=epoch if there else None))
+                work.keep.add(epoch)
+                work.until = max(work.keep) if work.until is not None else None
+                seen.discard(parent.name)
+        stack.extend(reversed(run.parents))
+    for work in todo.values():
+        work.waits_for = {parent.name for parent in work.run.parents if parent.name in todo}
+    _measure_heights(todo)
+    return todo
+
+
+def _measure_heights(todo: dict[str, Work]) -> None:
+    waiting = dict.fromkeys(todo, 0)  # children that aren't measured yet
+    children: dict[str, list[str]] = {name: [] for name in todo}
+    for name, work in todo.items():
+        for parent in work.waits_for:
+            children[parent].append(name)
+            waiting[parent] += 1
+    ready = [name for name, count in waiting.items() if count == 0]
+    while ready:
+        name = ready.pop()
+        for parent in todo[name].waits_for:
+            todo[parent].height = max(todo[parent].height, todo[name].height + 1)
+            waiting[parent] -= 1
+            if waiting[parent] == 0:
+                ready.append(parent)

@@ -1,0 +1,97 @@
+"""From an outcome to the files of a run."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import math
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from ..prune import masks
+from ..spec import SCHEMA, Run, plain
+from ..store.files import dump
+from ..store.store import project_root
+from ..train import Outcome
+from ..version import __version__
+
+Files = tuple[dict[str, bytes], dict[str, Any]]
+
+
+def files(outcome: Outcome, checkpoints_only: bool = False) -> dict[str, Files]:
+    """What is published for an outcome, by name: the run itself, and a folder a checkpoint."""
+    run, mask = outcome.job.run, dict(outcome.job.mask)
+    finished = outcome.diverged is None
+    facts = {
+        "outcome": "finished" if finished else "diverged",
+        "diverged_epoch": outcome.diverged,
+        "final": {split: _finite(vars(score)) for split, score in outcome.final.items()},
+        "density": masks.density(mask),
+        "kept": masks.counts(mask),
+        **outcome.facts,
+    }
+    published: dict[str, Files] = {}
+    if not checkpoints_only:
+        contents = _contents(run, save(outcome.weights), save(mask), outcome.metrics, outcome.facts)
+        published[run.name] = (contents, facts)
+    for epoch, tensors in outcome.checkpoints.items():
+        about = {"outcome": "checkpoint", "epoch": epoch}
+        published[f"{run.name}@{epoch}"] = (_contents(run, save(tensors), save(mask), [], outcome.facts), about)
+    return published
+
+
+def undefined(run: Run, reason: str) -> dict[str, Files]:
+    """What is published for a run that can't be trained since its parent's weights are no numbers."""
+    facts = {"outcome": "undefined", "reason": reason, "final": {}, "density": None, "kept": {}, "seconds": 0.0}
+    return {run.name: (_contents(run, save({}), save({}), [], {}), facts)}
+
+
+def _contents(run: Run, weights: bytes, mask: bytes, metrics: list[Any], facts: dict[str, Any]) -> dict[str, bytes]:
+    table = io.StringIO()
+    writer = csv.DictWriter(table, ["epoch", "split", "loss", "correct", "count"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(metrics)
+    return {
+        "spec.json": dump({"schema": SCHEMA, "identity": run.identity, "kind": run.kind, "run": plain(run)}),
+        "metrics.csv": table.getvalue().encode(),
+        "weights.safetensors": weights,
+        "mask.safetensors": mask,
+        "env.json": dump({**environment(), **facts, "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}),
+    }
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in values.items()}
+
+
+@functools.cache
+def environment() -> dict[str, Any]:
+    """Versions and hardware: recorded beside a run, not part of what it is."""
+    return {
+        "ltkit": __version__,
+        "commit": commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def commit(root: Path | None = None) -> str | None:
+    """The checkout's commit, with a + when files differ from it; None outside a checkout."""
+    root = root or project_root()
+    if root is None:
+        return None
+    try:
+        words = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+        return subprocess.run(words, capture_output=True, text=True, timeout=10, check=True).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,218 @@
+"""A cohort: R networks of one architecture with weights, masks, labels, data orders, learning rates of their own.
+
+What members must share is in `cohort_key`; everything else may differ. A member's result doesn't depend on who else is
+in the cohort, beyond the rounding of floating-point sums.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .. import data, models
+from ..spec import From, Run, plain
+from . import optim
+from .schedule import Clock, clock, factor
+
+
+@dataclass(frozen=True)
+class Job:
+    """One member: a run with the weights, mask and optimizer state that it starts from."""
+
+    run: Run
+    weights: Mapping[str, Tensor]  # parameters and buffers of one network; pruned weights are 0
+    mask: Mapping[str, Tensor] = field(default_factory=dict)  # {}: dense
+    slots: Mapping[str, Tensor] = field(default_factory=dict)  # "momentum/fc1.weight" and so on; {}: fresh
+    keep: frozenset[int] = frozenset()  # epochs after which a checkpoint is taken
+
+
+# What may differ between members: these decide a member's labels, images, order, rate, never the program's shape.
+_OWN_TASK = ("labels", "corruption_seed", "pixels", "subset_seed")
+_OWN_RECIPE = ("lr", "weight_decay")
+
+
+def cohort_key(run: Run) -> str:
+    """Runs with equal keys can be trained in one cohort."""
+    task = {k: v for k, v in plain(run.task).items() if k not in _OWN_TASK}
+    recipe = {k: v for k, v in plain(run.recipe).items() if k not in _OWN_RECIPE}
+    return json.dumps([task, plain(run.network), recipe, resume_epoch(run), run.recipe.weight_decay > 0])
+
+
+def resume_epoch(run: Run) -> int:
+    """The epoch of the schedule at which a run begins."""
+    return run.start.resume if isinstance(run.start, From) else 0
+
+
+class Cohort:
+    """The networks of some jobs with their data on `device`, ready to be stepped."""
+
+    def __init__(
+        self, jobs: Sequence[Job], device: torch.device, root: str | None = None, compile: bool = False
+    ) -> None:
+        first = jobs[0].run
+        if len({cohort_key(job.run) for job in jobs}) != 1:
+            raise ValueError("these runs can't share a cohort")
+        self.jobs, self.device, self.recipe, self.members = list(jobs), device, first.recipe, len(jobs)
+        self._load(root)
+        self.time: Clock = clock(self.recipe, self.labels.shape[1])
+        self.first_epoch = resume_epoch(first)
+        self.net: nn.Module = models.build(first.network, self.shape, self.classes, self.members).to(device).train()
+        self.weights = dict(self.net.named_parameters())
+        self._fill([job.weights for job in jobs])
+        self.masks = self._stack_masks()
+        self.lr, self.decay = (
+            torch.tensor([getattr(job.run.recipe, name) for job in jobs], device=device)
+            for name in ("lr", "weight_decay")
+        )
+        self.slots = {
+            name: {
+                key: torch.stack([job.slots.get(f"{name}/{key}", torch.zeros(w.shape[1:])) for job in jobs]).to(device)
+                for key, w in self.weights.items()
+            }
+            for name in optim.slot_names(self.recipe)
+        }
+        self.updates = int(jobs[0].slots["updates"]) if "updates" in jobs[0].slots else 0  # Adam's t
+        self._factor: float | None = None
+        self.rates: dict[str, Tensor] = {}
+        self._decays = [self._each(self.decay, w) for w in self.weights.values()] if first.recipe.weight_decay else None
+        self._loss, self._sgd, self._adam = _loss, optim.sgd, optim.adam
+        if compile:
+            self._loss, self._sgd, self._adam = (
+                torch.compile(f, dynamic=False) for f in (_loss, optim.sgd, optim.adam)
+            )
+
+    def _load(self, root: str | None) -> None:
+        """Images that members share stand on the device once; a member's order is an index into them."""
+        sets: dict[str, int] = {}
+        images: list[Tensor] = []
+        labels, offsets = [], []
+        loaded = {task: data.load(task, root) for task in {job.run.task: None for job in self.jobs}}
+        for job in self.jobs:
+            task = job.run.task
+            dataset = loaded[task]
+            same = task.replace(labels="true", corruption_seed=task.corruption_seed if task.pixels == "shuffled" else 0)
+            key = same.model_dump_json()
+            if key not in sets:
+                sets[key] = sum(map(len, images))
+                images.append(dataset.train_x)
+            labels.append(dataset.train_y)
+            offsets.append(sets[key])
+        self.task, self.shape, self.classes = self.jobs[0].run.task, dataset.shape, dataset.classes
+        self.mean, self.std = dataset.mean.to(self.device), dataset.std.to(self.device)
+        self.augmented = bool(self.task.crop or self.task.flip)
+        self.images = torch.cat(images).to(self.device)
+        if not self.augmented:  # normalised once for all; else after each batch's crop and flip
+            self.images = self.normal(self.images)
+        self.labels = torch.stack(labels).to(self.device)
+        self.offsets = torch.tensor(offsets, device=self.device).unsqueeze(1)
+        self.held_out = {
+            split: (self.normal(x.to(self.device)), y.to(self.device))
+            for split, x, y in (
+                ("validation", dataset.validation_x, dataset.validation_y),
+                ("test", dataset.test_x, dataset.test_y),
+            )
+            if len(y)
+        }
+
+    def normal(self, x: Tensor) -> Tensor:
+        """Pixels 0..255 (..., C, H, W) as the network's normalised input."""
+        x = data.normalise(x, self.mean, self.std)
+        return x.bfloat16() if self.recipe.precision == "bf16" else x
+
+    def _fill(self, members: Sequence[Mapping[str, Tensor]]) -> None:
+        state = self.net.state_dict(keep_vars=True)
+        with torch.no_grad():
+            for name, target in state.items():
+                target.copy_(torch.stack([weights[name] for weights in members]))
+
+    def _stack_masks(self) -> dict[str, Tensor]:
+        names = [name for name in self.weights if any(name in job.mask for job in self.jobs)]
+        ones = {name: torch.ones(self.weights[name].shape[1:], dtype=torch.bool) for name in names}
+        return {n: torch.stack([job.mask.get(n, ones[n]) for job in self.jobs]).to(self.device) for n in names}
+
+    def _each(self, values: Tensor, like: Tensor) -> Tensor:
+        return values.view(-1, *[1] * (like.dim() - 1))
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Draws each member's order, crops and flips of this epoch from its own streams, on the CPU, for any device."""
+        seeds, n = [job.run.order for job in self.jobs], self.labels.shape[1]
+        task, streams = self.task, data
+        order = torch.stack([streams.order(s, epoch, n) for s in seeds]).to(self.device)
+        self.order, self.targets = order + self.offsets, self.labels.gather(1, order)
+        self.shifts = (
+            torch.stack([streams.shifts(s, epoch, n, task.crop) for s in seeds]).to(self.device) if task.crop else None
+        )
+        self.flips = torch.stack([streams.flips(s, epoch, n) for s in seeds]).to(self.device) if task.flip else None
+        self.epoch_loss = torch.zeros(self.members, device=self.device)
+        self.epoch_hits = torch.zeros(self.members, dtype=torch.int64, device=self.device)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Images (R, B, C, H, W) and labels (R, B) of a step of the epoch that has begun."""
+        at = slice((step % self.time.per_epoch) * self.time.batch, (step % self.time.per_epoch + 1) * self.time.batch)
+        rows = self.order[:, at]
+        x = self.images.index_select(0, rows.flatten()).unflatten(0, rows.shape)  # copies rows, images[rows] elements
+        if self.augmented:
+            shifts = None if self.shifts is None else self.shifts[:, at]
+            flips = None if self.flips is None else self.flips[:, at]
+            x = self.normal(data.augment(x, shifts, flips, self.task.crop))
+        return x, self.targets[:, at]
+
+    def step(self, step: int) -> None:
+        """One update of all members; `step` counts from the beginning of the schedule."""
+        x, y = self.batch(step)
+        loss, hits = self._loss(self.net, x, y, self.recipe.label_smoothing, self.recipe.precision == "bf16")
+        grads = torch.autograd.grad(loss.sum(), list(self.weights.values()))
+        with torch.no_grad():
+            self.epoch_loss += loss.detach()
+            self.epoch_hits += hits
+            self.update(step, grads)
+
+    def update(self, step: int, grads: Sequence[Tensor]) -> None:
+        """The optimizer's step with `grads`, one (R, ...) tensor a parameter."""
+        self._set_rates(factor(self.recipe, step, self.time))
+        weights, rates = list(self.weights.values()), list(self.rates.values())
+        slots = [list(s.values()) for s in self.slots.values()]
+        self.updates += 1
+        if self.recipe.optimizer == "sgd":
+            self._sgd(weights, grads, rates, self._decays, slots, self.recipe.momentum, self.recipe.nesterov)
+        else:
+            corrections = (torch.tensor(1 - beta**self.updates) for beta in (optim.BETA1, optim.BETA2))
+            self._adam(weights, grads, rates, self._decays, slots, *corrections)
+
+    def _set_rates(self, value: float) -> None:
+        if value == self._factor:
+            return
+        self._factor = value
+        for name, w in self.weights.items():
+            rate = self._each(-value * self.lr, w)
+            self.rates[name] = rate * self.masks[name] if name in self.masks else rate
+
+    def set_mask(self, name: str, mask: Tensor) -> None:
+        """Changes the masks of one tensor, (R, ...) bool, in the middle of training; newly pruned weights become 0."""
+        self.masks[name] = mask
+        with torch.no_grad():
+            self.weights[name].mul_(mask)
+        self._factor = None
+
+    def member(self, r: int) -> dict[str, Tensor]:
+        """Parameters and buffers of member `r`, copied to the CPU."""
+        return {name: t[r].detach().cpu().clone() for name, t in self.net.state_dict().items()}
+
+    def member_slots(self, r: int) -> dict[str, Tensor]:
+        """The optimizer's state of member `r`, copied to the CPU, as a `Job` takes it."""
+        slots = {f"{s}/{key}": t[r].cpu().clone() for s, each in self.slots.items() for key, t in each.items()}
+        return {**slots, "updates": torch.tensor(self.updates)}
+
+
+def _loss(net: nn.Module, x: Tensor, y: Tensor, smoothing: float, bf16: bool) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy and hits of each member, both (R,)."""
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+        logits = net(x)
+    logits = logits.float()
+    each = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none", label_smoothing=smoothing)
+    return each.view(y.shape).mean(1), (logits.detach().argmax(2) == y).sum(1)

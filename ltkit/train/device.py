@@ -1,0 +1,39 @@
+"""Where a cohort is trained, and what can be had there."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+import os
+import shutil
+
+import torch
+
+from ..errors import UserError
+
+log = logging.getLogger("ltkit")
+
+
+def pick(name: str = "auto") -> torch.device:
+    """`auto` takes cuda, then mps, then cpu; a device that was named must be there."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, works in there.items() if works))
+    if not there.get(name.split(":")[0]):
+        raise UserError(f"device '{name}' isn't there; this machine has {', '.join(k for k, v in there.items() if v)}")
+    return torch.device(name)
+
+
+@functools.cache
+def can_compile(kind: str) -> bool:
+    """Whether torch.compile has what it needs on this kind of device; says once what is missing."""
+    if kind == "cpu":
+        works = any(shutil.which(name) for name in (os.environ.get("CXX") or "c++", "g++", "clang++"))
+        missing = "no C++ compiler found"
+    else:
+        works = kind == "cuda" and importlib.util.find_spec("triton") is not None
+        missing = f"torch.compile isn't used on {kind} here"
+    if not works:
+        log.warning("%s: long trainings run eagerly (same results, slower)", missing)
+    return works

@@ -1,0 +1,173 @@
+"""The training loop: epochs of steps, with everything else as probes.
+
+A probe is any function `probe(cohort, step)`; it is called before each step (0-based, counted from the beginning of the
+schedule) and once more after the last. Recording never changes what is trained: no probe draws from the data's streams.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from .cohort import Cohort, Job
+from .evaluate import Score, evaluate
+
+Probe = Callable[[Cohort, int], None]
+SCORES_A_RUN = 10  # how many times held-out images are scored on the way, the end included
+
+
+@dataclass
+class Outcome:
+    """What became of one job."""
+
+    job: Job
+    weights: dict[str, Tensor]
+    metrics: list[dict[str, float | int | str]]  # epoch, split, loss, correct, count
+    checkpoints: dict[int, dict[str, Tensor]]  # epoch -> weights, buffers and "slots/..." of the optimizer
+    final: dict[str, Score]
+    diverged: int | None  # the epoch after which the loss was no number
+    facts: dict[str, float | int | str]  # how it was trained: recorded, not part of the identity
+
+
+@dataclass
+class Progress:
+    """What a long training has so far; whole epochs only."""
+
+    epoch: int
+    metrics: list[list[dict[str, float | int | str]]]  # a list a member
+    checkpoints: list[dict[int, dict[str, Tensor]]]
+    diverged: list[int | None]
+    seconds: float = 0.0
+
+
+def train(
+    jobs: Sequence[Job],
+    device: torch.device,
+    root: str | None = None,
+    *,
+    compile: bool = False,
+    until: int | None = None,
+    probes: Sequence[Probe] = (),
+    state: bytes | None = None,
+    save_state: Callable[[bytes], None] | None = None,
+    save_seconds: float = 60.0,
+    tick: Callable[[int, int, float], None] | None = None,
+) -> list[Outcome]:
+    """Trains a cohort to its end and scores it.
+
+    `state` is what `save_state` was last given by a killed training of the same jobs: the training goes on from there,
+    to the same weights. `save_state` is called at the end of an epoch at most every `save_seconds`. `tick` hears of
+    (epochs done, epochs in all, mean accuracy so far in percent). `until` stops after that epoch, for its checkpoint.
+    """
+    cohort = Cohort(jobs, device, root, compile)
+    so_far = Progress(cohort.first_epoch, [[] for _ in jobs], [{} for _ in jobs], [None] * len(jobs))
+    if state is not None:
+        so_far = restore(cohort, state)
+    begun, saved, before = time.monotonic(), time.monotonic(), so_far.seconds
+    clock = cohort.time
+    last = min(clock.epochs, until or clock.epochs)
+    watchers = [_checkpoints(so_far), *probes]
+    for epoch in range(so_far.epoch, last):
+        cohort.begin_epoch(epoch)
+        for step in range(epoch * clock.per_epoch, min((epoch + 1) * clock.per_epoch, clock.total)):
+            for watch in watchers:
+                watch(cohort, step)
+            cohort.step(step)
+        so_far.epoch, so_far.seconds = epoch + 1, before + time.monotonic() - begun
+        accuracy = _record(cohort, so_far)
+        if tick:
+            tick(so_far.epoch, last, accuracy)
+        if save_state and so_far.epoch < last and time.monotonic() - saved >= save_seconds:
+            save_state(snapshot(cohort, so_far))
+            saved = time.monotonic()
+    for watch in watchers:
+        watch(cohort, min(last * clock.per_epoch, clock.total))
+    return _outcomes(cohort, so_far)
+
+
+def _checkpoints(so_far: Progress) -> Probe:
+    def probe(cohort: Cohort, step: int) -> None:
+        if step % cohort.time.per_epoch and step != cohort.time.total:
+            return
+        epoch = -(-step // cohort.time.per_epoch)
+        for r, job in enumerate(cohort.jobs):
+            if epoch in job.keep:
+                slots = {f"slots/{name}": t for name, t in cohort.member_slots(r).items()}
+                so_far.checkpoints[r][epoch] = {**cohort.member(r), **slots}
+
+    return probe
+
+
+def _record(cohort: Cohort, so_far: Progress) -> float:
+    """Writes down the epoch that has ended; the one place in an epoch where the device is waited for."""
+    epoch, clock = so_far.epoch, cohort.time
+    steps = min(epoch * clock.per_epoch, clock.total) - (epoch - 1) * clock.per_epoch
+    losses, hits = (cohort.epoch_loss / steps).tolist(), cohort.epoch_hits.tolist()
+    for r, (loss, hit) in enumerate(zip(losses, hits, strict=True)):
+        so_far.metrics[r].append(_row(epoch, "train", Score(loss, hit, steps * clock.batch)))
+        if so_far.diverged[r] is None and not loss < float("inf"):
+            so_far.diverged[r] = epoch
+    if epoch == clock.epochs or epoch % max(1, clock.epochs // SCORES_A_RUN) == 0:
+        for split, (x, y) in cohort.held_out.items():
+            for r, score in enumerate(evaluate(cohort.net, x, y, cohort.members, cohort.recipe.precision)):
+                so_far.metrics[r].append(_row(epoch, split, score))
+    return 100 * sum(hits) / (len(hits) * steps * clock.batch)
+
+
+def _row(epoch: int, split: str, score: Score) -> dict[str, float | int | str]:
+    return {"epoch": epoch, "split": split, "loss": score.loss, "correct": score.correct, "count": score.count}
+
+
+def _outcomes(cohort: Cohort, so_far: Progress) -> list[Outcome]:
+    outcomes = []
+    for r, job in enumerate(cohort.jobs):
+        rows = {str(row["split"]): row for row in so_far.metrics[r]}  # the last of each split stays
+        final = {s: Score(float(f["loss"]), int(f["correct"]), int(f["count"])) for s, f in rows.items()}
+        facts: dict[str, float | int | str] = {
+            "seconds": round(so_far.seconds / cohort.members, 4),
+            "cohort": cohort.members,
+            "device": cohort.device.type,
+        }
+        outcomes.append(
+            Outcome(job, cohort.member(r), so_far.metrics[r], so_far.checkpoints[r], final, so_far.diverged[r], facts)
+        )
+    return outcomes
+
+
+def snapshot(cohort: Cohort, so_far: Progress) -> bytes:
+    """The whole state of a cohort between two epochs, as safetensors."""
+    tensors = {f"net/{name}": t.detach().cpu().contiguous() for name, t in cohort.net.state_dict().items()}
+    for slot, each in cohort.slots.items():
+        tensors |= {f"slot/{slot}/{name}": t.cpu().contiguous() for name, t in each.items()}
+    for r, epochs in enumerate(so_far.checkpoints):
+        for epoch, kept in epochs.items():
+            tensors |= {f"kept/{r}/{epoch}/{name}": t.contiguous() for name, t in kept.items()}
+    about = {"epoch": so_far.epoch, "updates": cohort.updates, "seconds": so_far.seconds}
+    facts = {**about, "metrics": so_far.metrics, "diverged": so_far.diverged}
+    return save(tensors, {"state": json.dumps(facts)})
+
+
+def restore(cohort: Cohort, state: bytes) -> Progress:
+    """Puts a cohort back to where `snapshot` was taken."""
+    tensors = load(state)
+    header = json.loads(state[8 : 8 + int.from_bytes(state[:8], "little")])
+    facts = json.loads(header["__metadata__"]["state"])
+    with torch.no_grad():
+        for name, target in cohort.net.state_dict(keep_vars=True).items():
+            target.copy_(tensors[f"net/{name}"])
+        for slot, each in cohort.slots.items():
+            for name, target in each.items():
+                target.copy_(tensors[f"slot/{slot}/{name}"])
+    cohort.updates = facts["updates"]
+    kept: list[dict[int, dict[str, Tensor]]] = [{} for _ in cohort.jobs]
+    for name, tensor in tensors.items():
+        if name.startswith("kept/"):
+            _, r, epoch, key = name.split("/", 3)
+            kept[int(r)].setdefault(int(epoch), {})[key] = tensor
+    return Progress(facts["epoch"], facts["metrics"], kept, facts["diverged"], facts["seconds"])
