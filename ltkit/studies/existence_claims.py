@@ -1,0 +1,430 @@
+"""What the existence study's table says: the five conditions, claims A1a to A16, the effect of each factor.
+
+Nothing here trains: the input is the table of `existence.collect` and the points of `existence.overlap`. Margins, kinds
+and published values come with the claims (`ltkit.verdict.EXISTENCE`); what each value is stands in the claim's note.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from ..verdict import EXISTENCE, Claim, Verdict, conditions, estimate, find, judge, judge_prize, tau_sim, untested
+from ..verdict.stats import difference
+from .existence import Params, network
+
+ARMS = {"dense": "dense", "lt_imp": "lt", "rr_imp": "rr", "sdt": "sdt"}
+NONTRIVIAL = 0.41  # densities from here down: the paper's s >= .59
+FLOOR = 0.005  # an overlap this near to chance counts as chance however narrow the null is (weight_correlation.md E4b)
+
+
+def pick(table: pd.DataFrame, **where: Any) -> pd.DataFrame:
+    """The rows whose columns have these values."""
+    for column, value in where.items():
+        table = table[table[column] == value]
+    return table
+
+
+def gap(a: pd.DataFrame, b: pd.DataFrame, label: str = "", column: str = "accuracy") -> pd.DataFrame:
+    """`a` minus `b`, paired by seed, as `judge` takes it: columns seed, value, runs, cell. Empty where a side is."""
+    if a.empty or b.empty:
+        return pd.DataFrame(columns=["seed", "value", "runs", "cell"])
+    a, b = a.set_index("seed"), b.set_index("seed")
+    frame = difference(a[column], b[column]).rename("value").to_frame()
+    frame["runs"] = list(zip(a["run"], b["run"].reindex(a.index), strict=True))
+    return frame.reset_index().assign(cell=label)
+
+
+class Evidence:
+    """The table of a study with the questions that the claims ask of it."""
+
+    def __init__(self, params: Params, table: pd.DataFrame, overlap: pd.DataFrame) -> None:
+        self.params, self.table, self.overlap = params, table, overlap
+        self.name, self.small, self.large = params.claim_network, params.lr_small, params.lr_large
+        self.level = params.claim_level
+
+    def at(self, arm: str, lr: float, level: int | None = None, name: str | None = None, **more: Any) -> pd.DataFrame:
+        """Runs of an arm at a learning rate and level (None: the claim level) of a network, fully trained."""
+        name = name or self.name
+        level = 0 if arm.startswith("dense") else (level or self.level)
+        more = {"epochs": self.params.epochs_of(name), **more}
+        return pick(self.table, network=name, arm=arm, lr=lr, level=level, **more)
+
+    def density(self, level: int) -> float:
+        """Nominal density of a level."""
+        return self.params.density(level)
+
+    def levels(self, above: float = 0.0, name: str | None = None) -> list[int]:
+        """Levels with controls whose density is at most NONTRIVIAL."""
+        return [k for k in self.params.levels_of(name or self.name) if above < self.density(k) <= NONTRIVIAL]
+
+    def best(self, arm: str, level: int | None = None, name: str | None = None) -> float:
+        """The learning rate at which an arm does best, by mean validation accuracy unless `select` is test."""
+        column = "validation" if self.params.select == "validation" else "accuracy"
+        lrs = self.params.lrs_of(name or self.name)
+        return max(lrs, key=lambda lr: self.at(arm, lr, level, name)[column].mean())
+
+    def setting(self, *more: str) -> str:
+        """Network, data and what else a verdict should name."""
+        return ", ".join([self.name, self.params.data, *more])
+
+    def twin(self) -> str | None:
+        """The claim network without its residual connections, if the study has both."""
+        plain = f"{self.name}-plain"
+        return plain if plain in self.params.networks + self.params.contrasts else None
+
+    def conditions(self, name: str, lrs: Iterable[float] | None = None, **options: Any) -> pd.DataFrame:
+        """The paper's five conditions for a network, a row a density that has all controls."""
+        rows = pick(self.table, network=name, epochs=self.params.epochs_of(name))
+        rows = rows[rows["arm"].isin(ARMS) & rows["level"].isin([0, *self.params.levels_of(name)])]
+        rows = rows[rows["lr"].isin(list(lrs or self.params.lrs_of(name)))]
+        given = {"condition_3": self.params.condition_3, "select": self.params.select} | options
+        tau = tau_sim(self.params.data)
+        return conditions(rows.assign(arm=rows["arm"].map(ARMS)), tau_sim=tau, **given)
+
+
+def verdicts(params: Params, table: pd.DataFrame, overlap: pd.DataFrame) -> list[Verdict]:
+    """A verdict on every claim of the paper, in the sheet's order; what the grid can't test says why."""
+    evidence = Evidence(params, table, overlap)
+    found = []
+    for claim in EXISTENCE:
+        told = TESTS[claim.id](evidence, claim)
+        found.append(told if isinstance(told, Verdict) else untested(claim, params.scale, told))
+    return found
+
+
+def _judge(e: Evidence, claim: Claim, cells: Iterable[pd.DataFrame], *setting: str) -> Verdict:
+    return judge(claim, pd.concat(list(cells), ignore_index=True), scale=e.params.scale, setting=e.setting(*setting))
+
+
+def _a1a(e: Evidence, claim: Claim) -> Verdict:
+    cells = [gap(e.at("lt_imp", e.large, k), e.at("rr_imp", e.large, k), _d(e, k)) for k in e.levels()]
+    return _judge(e, claim, cells, f"lr {e.large}")
+
+
+def _a1b(e: Evidence, claim: Claim) -> Verdict:
+    levels = [k for k in range(1, max(e.params.levels_of(e.name)) + 1) if e.density(k) <= 0.5]
+    cells = [gap(e.at("dense", e.large), e.at("lt_imp", e.large, k), _d(e, k)) for k in levels]
+    return _judge(e, claim, cells, f"lr {e.large}")
+
+
+def _a2(e: Evidence, claim: Claim) -> Verdict:
+    cells = [gap(e.at("lt_imp", e.small, k), e.at("rr_imp", e.small, k), _d(e, k)) for k in e.levels()]
+    return _judge(e, claim, cells, f"lr {e.small}")
+
+
+def _a3(e: Evidence, claim: Claim, a: str, b: str, sign: int) -> Verdict:
+    """Long minus short (or the other way round) of the gap a - b."""
+    gaps = {}
+    for epochs in (e.params.epochs_of(e.name), e.params.short_epochs):
+        sides = (e.at(arm, e.small, epochs=epochs) for arm in (a, b))
+        gaps[epochs] = gap(*sides)
+    long, short = gaps.values()
+    change = long.assign(value=sign * (long["value"] - short["value"]), runs=long["runs"] + short["runs"])
+    return _judge(e, claim, [change], f"lr {e.small}, {_d(e, e.level)}", " against ".join(f"{n} epochs" for n in gaps))
+
+
+def _a4(e: Evidence, claim: Claim) -> Verdict:
+    def at_best(level: int) -> pd.DataFrame:
+        return gap(e.at("dense", e.best("dense")), e.at("lt_imp", e.best("lt_imp", level), level), _d(e, level))
+
+    close = [k for k in e.levels() if at_best(k)["value"].mean() <= tau_sim(e.params.data)]
+    largest = (
+        f"largest sparsity within {tau_sim(e.params.data)}: {1 - e.density(max(close)):.3f}"
+        if close
+        else ("no tested sparsity is within the tolerance")
+    )
+    return _judge(e, claim, [at_best(e.level)], f"lr {e.best('dense')} and {e.best('lt_imp')}", largest)
+
+
+def _a5(e: Evidence, claim: Claim) -> Verdict:
+    return _judge(e, claim, [gap(e.at("dense", e.large), e.at("dense", e.small))], f"lr {e.large} against {e.small}")
+
+
+def _a6(e: Evidence, claim: Claim, lr: float) -> Verdict | str:
+    if not network(e.name).arch.startswith("resnet"):
+        return f"{e.name} has no residual connections"
+    cell = gap(e.at("lt_imp", lr), e.at("lt_omp", lr), _d(e, e.level))
+    return _judge(e, claim, [cell], f"lr {lr}")
+
+
+def _a7(e: Evidence, claim: Claim) -> Verdict | str:
+    if not (plain := e.twin()):
+        return f"needs {e.name} with and without residual connections"
+    cells = [
+        gap(e.at("lt_omp", lr, name=plain), e.at("lt_imp", lr, name=plain), f"lr {lr}") for lr in (e.small, e.large)
+    ]
+    return _judge(e, claim, cells, "no residual connections", _d(e, e.level))
+
+
+def _a8(e: Evidence, claim: Claim) -> Verdict | str:
+    if not (plain := e.twin()):
+        return f"needs {e.name} with and without residual connections"
+
+    def better(name: str) -> str:
+        column = "validation" if e.params.select == "validation" else "accuracy"
+        return max(("lt_imp", "lt_omp"), key=lambda arm: e.at(arm, e.best(arm, name=name), name=name)[column].mean())
+
+    cells = []
+    for name, first, second in ((e.name, e.small, e.large), (plain, e.large, e.small)):
+        arm = better(name)
+        cells.append(
+            gap(e.at(arm, first, name=name), e.at(arm, second, name=name), f"{name}, {arm}: {first} - {second}")
+        )
+    return _judge(e, claim, cells, _d(e, e.level))
+
+
+def _a9(e: Evidence, claim: Claim) -> Verdict:
+    column, cells = "validation" if e.params.select == "validation" else "accuracy", []
+    for arm in ("lt_decoupled_imp", "lt_decoupled_omp"):
+        for mask_lr in (e.small, e.large):
+            best = max(
+                e.params.lrs_of(e.name), key=lambda lr, arm=arm, m=mask_lr: e.at(arm, lr, mask_lr=m)[column].mean()
+            )
+            sides = (e.at(arm, lr, mask_lr=mask_lr) for lr in (best, mask_lr))
+            cells.append(gap(*sides, f"{arm[-3:]} mask from lr {mask_lr}, best ticket lr {best}"))
+    return _judge(e, claim, cells, _d(e, e.level))
+
+
+def _a10a(e: Evidence, claim: Claim) -> Verdict:
+    runs = pick(e.table, network=e.name)["run"]
+    rows = e.conditions(e.name)
+    return judge_prize(claim, rows, wanted="secondary", scale=e.params.scale, setting=e.setting(), runs=runs)
+
+
+def _a10b(e: Evidence, claim: Claim) -> Verdict | str:
+    families: dict[tuple[str, bool], list[str]] = {}
+    for name in e.params.networks + e.params.contrasts:
+        families.setdefault((network(name).arch, network(name).residual), []).append(name)
+    family = max(families.values(), key=len)
+    if len(family) < 3:
+        return "needs at least three widths of one architecture"
+    widths = [network(name).width for name in family]
+    slopes = []
+    for seed in e.params.seeds:
+        one = Evidence(e.params, pick(e.table, seed=seed), e.overlap)
+        limits = [_largest_winning(one.conditions(name, (e.small, e.large), decide="mean")) for name in family]
+        # Twice the width is about four times the parameters: log2 of the parameters grows twice as fast.
+        slopes.append({"seed": seed, "value": _slope([2 * math.log2(w) for w in widths], limits), "top": max(limits)})
+    rows = pd.DataFrame(slopes)
+    if rows["top"].max() == 0:
+        return f"no width of {', '.join(family)} won a prize at any tested sparsity: there is no limit to compare"
+    runs = [r for name in family for r in pick(e.table, network=name)["run"]]
+    rows["runs"] = [tuple(runs)] * len(rows)
+    return judge(claim, rows, scale=e.params.scale, setting=f"{', '.join(family)}, {e.params.data}, a seed at a time")
+
+
+def _largest_winning(rows: pd.DataFrame) -> float:
+    """The largest sparsity at which conditions 1 to 4 hold; 0 when there is none."""
+    won = rows[(rows[["c1", "c2", "c3", "c4"]] == "true").all(axis=1)]
+    return 0.0 if won.empty else 1 - float(won["density"].min())
+
+
+def _slope(x: list[float], y: list[float]) -> float:
+    mx, my = sum(x) / len(x), sum(y) / len(y)
+    return sum((a - mx) * (b - my) for a, b in zip(x, y, strict=True)) / sum((a - mx) ** 2 for a in x)
+
+
+def _a11(e: Evidence, claim: Claim) -> Verdict:
+    cells = []
+    for start in ("own", "fresh"):
+        for lr in (e.small, e.large):
+            rows = pick(e.overlap, network=e.name, start=start, lr=lr)
+            wins = start == "own" and lr == e.small
+            cells.append(
+                rows.assign(
+                    value=(rows["ratio"] - rows["p"]) / rows["null_sd"],
+                    cell=f"{start} start, lr {lr}",
+                    kind="difference" if wins else "equivalence",
+                    margin=max(3.0, FLOOR / rows["null_sd"].iloc[0]),
+                )[["seed", "value", "cell", "kind", "margin", "runs"]]
+            )
+    return _judge(e, claim, cells, f"p .1, {_d(e, e.params.overlap_level)}")
+
+
+def _a12(e: Evidence, claim: Claim) -> Verdict | str:
+    if not e.params.rewind_epoch:
+        return "rewind_epoch is 0"
+    cells = []
+    for name in e.params.networks + e.params.contrasts:
+        for lr in e.params.lrs_of(name):
+            for k in e.params.levels_of(name):
+                rewound, ticket = (e.at(arm, lr, k, name) for arm in ("lt_rewound", "lt_imp"))
+                if not rewound.empty:
+                    cells.append(gap(rewound, ticket, f"{name}, lr {lr}, {_d(e, k)}"))
+    rule = f"every network, {e.params.data}, rewound to epoch {e.params.rewind_epoch}"
+    return judge(claim, pd.concat(cells, ignore_index=True), scale=e.params.scale, setting=rule)
+
+
+def _a13(e: Evidence, claim: Claim, arch: str, level: int, centre: float) -> Verdict | str:
+    name = next((n for n in e.params.networks + e.params.contrasts if network(n).arch == arch), None)
+    if name is None:
+        return f"no {arch} in this scale's grid"
+    lr = e.best("lt_imp", level, name)
+    dense, ticket, fresh = (e.at(arm, lr, level, name) for arm in ("dense", "lt_imp", "rr_imp"))
+    cells = [gap(dense, ticket, "dense - ticket"), gap(ticket, fresh, "ticket - fresh weights")]
+    cells = [cell.assign(value=cell["value"] - centre) for cell in cells]
+    rows = pd.concat(cells, ignore_index=True)
+    setting = f"{name}, {e.params.data}, lr {lr}, {_d(e, level)}"
+    return judge(claim, rows, scale=e.params.scale, setting=setting)
+
+
+def _a14(e: Evidence, claim: Claim) -> str:
+    return "Tiny-ImageNet and ImageNet are not among the kit's data sets"
+
+
+def _a15(e: Evidence, claim: Claim) -> Verdict | str:
+    column, cells = "validation" if e.params.select == "validation" else "accuracy", []
+    for name in e.params.networks + e.params.contrasts:
+        for k in e.levels(name=name):
+            small, large = (e.at("lt_imp", lr, k, name)[column].mean() for lr in (e.small, e.large))
+            if large > small:
+                sides = (e.at(arm, e.large, k, name) for arm in ("lt_imp", "rr_imp"))
+                cells.append(gap(*sides, f"{name}, {_d(e, k)}"))
+    if not cells:
+        return "no network and density prefers the large learning rate"
+    rows = pd.concat(cells, ignore_index=True)
+    return judge(
+        claim, rows, scale=e.params.scale, setting=f"{e.params.data}, lr {e.large}, where it is the better one"
+    )
+
+
+def _a16(e: Evidence, claim: Claim) -> Verdict:
+    names = e.params.networks + e.params.contrasts
+    rows = pd.concat([e.conditions(name).assign(cell=name) for name in names], ignore_index=True)
+    setting, runs = e.params.data, e.table["run"]
+    return judge_prize(claim, rows, wanted="jackpot", absent=True, scale=e.params.scale, setting=setting, runs=runs)
+
+
+def _d(e: Evidence, level: int) -> str:
+    return f"density {e.density(level):.3g}"
+
+
+Test = Callable[[Evidence, Claim], "Verdict | str"]
+TESTS: dict[str, Test] = {
+    "A1a": _a1a,
+    "A1b": _a1b,
+    "A2": _a2,
+    "A3a": partial(_a3, a="dense", b="lt_imp", sign=1),
+    "A3b": partial(_a3, a="lt_imp", b="rr_imp", sign=-1),
+    "A4": _a4,
+    "A5": _a5,
+    "A6a": lambda e, claim: _a6(e, claim, e.small),
+    "A6b": lambda e, claim: _a6(e, claim, e.large),
+    "A7": _a7,
+    "A8": _a8,
+    "A9": _a9,
+    "A10a": _a10a,
+    "A10b": _a10b,
+    "A11": _a11,
+    "A12": _a12,
+    "A13a": lambda e, claim: _a13(e, claim, "vgg16", e.level, 0.0),
+    "A13b": lambda e, claim: _a13(e, claim, "mobilenet_v1", e.params.overlap_level, 0.5),
+    "A14": _a14,
+    "A15": _a15,
+    "A16": _a16,
+}
+
+
+def effects(params: Params, table: pd.DataFrame) -> pd.DataFrame:
+    """How much each factor moves a ticket's two numbers, paired by seed: columns factor, contrast, outcome, mean, ...
+
+    Outcomes: `advantage` is LT - RR, `shortfall` dense - LT, both in accuracy points at the claim level.
+    """
+    e, rows = Evidence(params, table, pd.DataFrame()), []
+
+    def outcomes(lr: float, name: str, level: int | None = None, warm: bool = False, **more: Any) -> dict[str, Any]:
+        dense, ticket, fresh = ("dense_warm", "lt_warm", "rr_warm") if warm else ("dense", "lt_imp", "rr_imp")
+        sides = {arm: e.at(arm, lr, level, name, **more) for arm in (dense, ticket, fresh)}
+        return {"advantage": gap(sides[ticket], sides[fresh]), "shortfall": gap(sides[dense], sides[ticket])}
+
+    def contrast(factor: str, label: str, a: dict[str, Any], b: dict[str, Any]) -> None:
+        for outcome in a:
+            if not (a[outcome].empty or b[outcome].empty):
+                change = a[outcome].set_index("seed")["value"] - b[outcome].set_index("seed")["value"]
+                told = estimate(change.dropna())
+                row = {"factor": factor, "contrast": label, "outcome": outcome}
+                rows.append({**row, "mean": told.mean, "low": told.low, "high": told.high, "n": told.n})
+
+    every = params.networks + params.contrasts
+    for name in every:
+        label = f"{name}: lr {e.large} - {e.small}"
+        contrast("learning rate", label, outcomes(e.large, name), outcomes(e.small, name))
+        first = min(params.levels_of(name))
+        if first < e.level:
+            label = f"{name}: density {e.density(e.level):.2g} - {e.density(first):.2g}"
+            contrast("density", label, outcomes(e.small, name), outcomes(e.small, name, first))
+    label = f"{e.name}: {params.epochs_of(e.name)} - {params.short_epochs} epochs"
+    short = outcomes(e.small, e.name, epochs=params.short_epochs)
+    contrast("training length", label, outcomes(e.small, e.name), short)
+    if params.warmup_control:
+        label = f"{e.name}: warm-up - none at lr {e.large}"
+        contrast("warm-up", label, outcomes(e.large, e.name, warm=True), outcomes(e.large, e.name))
+    if plain := e.twin():
+        for lr in (e.small, e.large):
+            label = f"{e.name}: residual - plain at lr {lr}"
+            contrast("residual connections", label, outcomes(lr, e.name), outcomes(lr, plain))
+    for wide in params.networks:
+        narrow = [n for n in every if network(n).arch == network(wide).arch and network(n).width < network(wide).width]
+        for lr in (e.small, e.large) if narrow else ():
+            least = min(narrow, key=lambda n: network(n).width)
+            contrast("capacity", f"{wide} - {least} at lr {lr}", outcomes(lr, wide), outcomes(lr, least))
+    return pd.DataFrame(rows)
+
+
+def claim_of(verdict: Verdict) -> Claim:
+    """The claim that a verdict is about."""
+    return find(EXISTENCE, verdict.claim)
+
+
+def controls(params: Params, table: pd.DataFrame) -> pd.DataFrame:
+    """What must come out one way if the bench works: columns control, expected, effect, low, high, n, holds.
+
+    `holds` is yes or no when the interval says so, else open; `reported` where the papers disagree on what must come out.
+    """
+    e, rows = Evidence(params, table, pd.DataFrame()), []
+
+    def add(name: str, expected: str, values: pd.DataFrame, holds: Callable[[float, float], bool | None]) -> None:
+        told = estimate(values["value"].dropna())
+        word = {True: "yes", False: "no", None: "open"}[holds(told.low, told.high)] if expected else "reported"
+        interval = {"effect": told.mean, "low": told.low, "high": told.high, "n": told.n}
+        rows.append({"control": name, "expected": expected or "disputed", **interval, "holds": word})
+
+    def above(low: float, high: float) -> bool | None:
+        return True if low > 0 else False if high < 0 else None
+
+    def near(low: float, high: float) -> bool | None:
+        return True if -1 < low and high < 1 else False if low > 1 or high < -1 else None
+
+    for name in dict.fromkeys((*params.networks, params.claim_network)):
+        for lr in (e.small, e.large):
+            first = gap(e.at("lt_imp", lr, 1, name), e.at("dense", lr, name=name))
+            add(f"{name}, lr {lr}: ticket of round 1 - dense", "within 1 point", first, near)
+        shuffled = gap(e.at("lt_imp", e.small, name=name), e.at("lt_shuffled", e.small, name=name))
+        if not shuffled.empty:
+            add(f"{name}, lr {e.small}: ticket - shuffled mask, {_d(e, e.level)}", "above 0", shuffled, above)
+    if params.warmup_control:
+        sides = (e.at(arm, e.large, epochs=params.epochs_of(e.name)) for arm in ("lt_warm", "rr_warm"))
+        label = f"{e.name}, lr {e.large} with warm-up: ticket - fresh weights, {_d(e, e.level)}"
+        add(label, "", gap(*sides), above)
+    return pd.DataFrame(rows)
+
+
+GUIDELINE = (
+    ("Residual connections and little data: prefer IMP over OMP", ("A6a", "A6b", "A7")),
+    ("Residual connections and little data: prefer a small learning rate", ("A8",)),
+    ("A large network for its data: expect sparser tickets", ("A10b",)),
+    ("Where a large learning rate is best: initial values don't matter", ("A15",)),
+)
+
+
+def guideline(found: Iterable[Verdict]) -> pd.DataFrame:
+    """The paper's guideline, sentence by sentence, beside the verdicts that bear on it."""
+    words = {verdict.claim: verdict.verdict for verdict in found}
+    return pd.DataFrame(
+        [{"guideline": text, "checked by": ", ".join(f"{c}: {words[c]}" for c in ids)} for text, ids in GUIDELINE]
+    )

@@ -1,0 +1,226 @@
+"""The existence study: its grid, its parameters in all their places, and what it concludes from tables with known answers."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ltkit import notebook, params
+from ltkit.errors import UserError
+from ltkit.studies import existence, existence_claims
+from ltkit.studies.existence import Params
+from ltkit.verdict import EXISTENCE
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOK = ROOT / "notebooks" / "existence.ipynb"
+FILES = sorted(ROOT.glob("params/*/existence.yaml"))
+SMOKE = params.load(ROOT / "params/smoke/existence.yaml", Params)
+QUICK = params.load(ROOT / "params/quick/existence.yaml", Params)
+
+
+def test_every_scale_has_its_parameters():
+    assert [file.parent.name for file in FILES] == ["mnist", "paper", "quick", "smoke"]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+def test_parameter_files_validate_and_name_their_scale(file):
+    assert params.load(file, Params).scale == file.parent.name
+    assert set(params.read(file)) == set(Params.model_fields)
+
+
+def test_notebook_cell_model_and_smoke_file_are_one_list():
+    cell = notebook.defaults(NOTEBOOK)
+    assert list(cell) == list(params.read(ROOT / "params/smoke/existence.yaml"))
+    assert set(cell) == set(Params.model_fields)
+    assert Params(**cell) == SMOKE
+    assert all(notebook.meanings(NOTEBOOK).values())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"claim_network": "resnet8*0.6"}, "did you mean 'resnet8"),
+        ({"networks": ["resnet21"]}, "did you mean 'resnet"),
+        ({"networks": ["resnet8x2"]}, "unknown architecture"),
+        ({"networks": ["resnet8*a"]}, "arch\\*width"),
+        ({"contrasts": ["vgg11-plain"], "claim_network": "lenet_300_100*0.1"}, "needs a ResNet"),
+        ({"lr_small": 0.02}, "must be among lrs"),
+        ({"lr_small": 0.1, "lr_large": 0.1}, "must be below"),
+        ({"claim_level": 9}, "must be among"),
+        ({"short_epochs": 2}, "must be below"),
+        ({"rewind_epoch": 2}, "rewind_epoch"),
+        ({"rate": 1.0}, "rate"),
+    ],
+)
+def test_parameters_that_make_no_sense_are_one_line(change, says):
+    with pytest.raises(UserError, match=says) as caught:
+        Params(**{**SMOKE.model_dump(), **change})
+    assert "\n" not in str(caught.value)
+
+
+def test_grid_pairs_every_arm_by_seed_and_shares_its_runs():
+    labelled = existence.grid(SMOKE)
+    table = pd.DataFrame([{**labels, "run": run} for labels, run in labelled])
+    assert not table.duplicated([c for c in table.columns if c != "run"]).any()
+    assert set(table["run"].map(lambda run: run.order) == table["seed"]) == {True}
+    coupled = table[table["arm"].str.startswith("lt_decoupled_imp") & (table["lr"] == table["mask_lr"])]
+    tickets = table[(table["arm"] == "lt_imp") & (table["network"] == SMOKE.claim_network)]
+    assert set(coupled["run"]) <= set(tickets["run"])  # the same runs under another name: trained once
+    for _, ticket in table[table["arm"] == "lt_imp"].iterrows():
+        twin = table[(table["arm"] == "rr_imp") & (table["epochs"] == ticket["epochs"])]
+        twin = twin[(twin["network"] == ticket["network"]) & (twin["lr"] == ticket["lr"])]
+        twin = twin[(twin["seed"] == ticket["seed"]) & (twin["level"] == ticket["level"])]
+        for other in twin["run"]:
+            assert other.mask == ticket["run"].mask
+            assert other.start != ticket["run"].start
+
+
+def test_small_dense_has_the_tickets_size():
+    from ltkit import models
+
+    whole = existence.dense(QUICK, "lenet_300_100", 0.1, 0)
+    for level in QUICK.levels:
+        narrow = existence.small_dense(whole, QUICK.rate, level, None)
+        count = models.prunable_count(narrow.network, (1, 8, 8), 10)
+        total = models.prunable_count(whole.network, (1, 8, 8), 10)
+        assert count == pytest.approx(total * QUICK.density(level), rel=0.05)
+        assert narrow.mask.kind == "dense"
+
+
+# Tables with a known truth: accuracy is a sum of effects, and a little noise that pairs share or don't.
+
+OFFSETS = {"dense": 0, "lt_imp": -1, "lt_omp": -3, "rr_imp": -5, "rr_omp": -5, "sdt": -4, "lt_shuffled": -8}
+OFFSETS |= {"lt_rewound": 1, "lt_decoupled_imp": -1, "lt_decoupled_omp": -3}
+OFFSETS |= {"dense_warm": 0, "lt_warm": -1, "rr_warm": -5}
+
+
+def made(change=lambda labels: 0.0, seeds=5):
+    """The quick grid's labels with accuracies 95 + offset of the arm + 2 at the large rate + `change(labels)`."""
+    draw = np.random.default_rng(0)
+    given = QUICK.replace(seeds=tuple(range(seeds)))
+    rows = []
+    for labels, run in existence.grid(given):
+        value = 95.0 + OFFSETS[labels["arm"]] + (2 if labels["lr"] == QUICK.lr_large else 0) + change(labels)
+        accuracy = value + draw.normal(0, 0.05)
+        rows.append({**labels, "accuracy": accuracy, "validation": value, "outcome": "finished", "run": run.name})
+    points = [
+        {"network": n, "lr": lr, "seed": s, "start": start, "p": 0.1, "null_sd": 0.01, "runs": ("a", "b")}
+        | {"ratio": 0.1 + draw.normal(0, 0.002) + (0.3 if start == "own" and lr == QUICK.lr_small else 0)}
+        for n in {QUICK.claim_network, *QUICK.networks}
+        for lr in QUICK.lrs_of(n)
+        for s in given.seeds
+        for start in ("own", "fresh")
+    ]
+    return given, pd.DataFrame(rows), pd.DataFrame(points)
+
+
+@pytest.fixture(scope="module")
+def told():
+    given, table, points = made()
+    return {verdict.claim: verdict for verdict in existence_claims.verdicts(given, table, points)}
+
+
+def test_every_claim_has_a_verdict_in_order(told):
+    assert list(told) == [claim.id for claim in EXISTENCE]
+    assert all(verdict.reason for verdict in told.values() if verdict.verdict == "untested")
+
+
+@pytest.mark.parametrize(
+    ("claim", "verdict", "effect"),
+    [
+        ("A1a", "refuted", 4),  # LT - RR is 4 everywhere: no tie
+        ("A1b", "supported", 1),
+        ("A2", "supported", 4),
+        ("A3a", "undecided", 0),  # the gap is the same at both lengths
+        ("A4", "supported", 1),
+        ("A5", "supported", 2),
+        ("A6a", "supported", 2),
+        ("A6b", "refuted", 2),
+        ("A7", "refuted", -2),
+        ("A8", "refuted", -2),  # large is better with residual connections too
+        ("A9", "refuted", 2),  # a mask from the small rate trains better at the large one
+        ("A11", "supported", None),
+        ("A12", "supported", 2),
+        ("A13a", "untested", None),
+        ("A13b", "untested", None),
+        ("A14", "untested", None),
+        ("A15", "refuted", 4),
+        ("A16", "supported", None),  # dense - LT is 1 everywhere: condition 5 fails for sure
+    ],
+)
+def test_verdicts_on_a_table_with_a_known_truth(told, claim, verdict, effect):
+    assert told[claim].verdict == verdict
+    if effect is not None:
+        assert told[claim].effect == pytest.approx(effect, abs=0.15)
+        assert told[claim].low < told[claim].effect < told[claim].high
+
+
+def test_a_tie_is_found_where_there_is_one():
+    def tie(labels):
+        return 4.0 if labels["arm"].startswith("rr") and labels["lr"] == QUICK.lr_large else 0.0
+
+    told = {v.claim: v for v in existence_claims.verdicts(*made(tie))}
+    assert told["A1a"].verdict == told["A15"].verdict == "supported"
+    assert told["A2"].verdict == "supported"
+
+
+def test_a_secondary_prize_and_a_jackpot_are_found():
+    def match_at_small(labels):  # the ticket reaches dense at the small rate only: not the well-trained one
+        small = labels["lr"] == QUICK.lr_small
+        return (1.2 if small else -1.5) if labels["arm"] == "lt_imp" else (-4.0 if labels["arm"] in ("rr_imp",) else 0)
+
+    def match_everywhere(labels):
+        return 1.2 if labels["arm"] == "lt_imp" else 0.0
+
+    secondary = {v.claim: v for v in existence_claims.verdicts(*made(match_at_small))}
+    assert secondary["A10a"].verdict == "supported"
+    assert secondary["A16"].verdict == "supported"  # no jackpot
+    jackpot = {v.claim: v for v in existence_claims.verdicts(*made(match_everywhere))}
+    assert jackpot["A16"].verdict == "refuted"
+
+
+def test_diverged_runs_are_left_out_and_said():
+    given, table, points = made()
+    table.loc[(table["arm"] == "dense") & (table["seed"] == 0), ["accuracy", "validation"]] = float("nan")
+    told = {v.claim: v for v in existence_claims.verdicts(given, table, points)}
+    assert told["A5"].n == 4
+    assert "NaN" in told["A5"].reason
+
+
+def test_effects_are_the_differences_put_in():
+    given, table, points = made(lambda labels: -3.0 if labels["arm"] == "rr_imp" and labels["lr"] == 0.01 else 0.0)
+    effects = existence_claims.effects(given, table).set_index(["factor", "contrast", "outcome"])
+    row = effects.loc[("learning rate", f"{QUICK.claim_network}: lr 0.1 - 0.01", "advantage")]
+    assert row["mean"] == pytest.approx(-3, abs=0.15)
+    assert row["low"] < -3 < row["high"]
+    assert {"learning rate", "density", "training length", "warm-up", "residual connections", "capacity"} == set(
+        effects.index.get_level_values("factor")
+    )
+
+
+def test_controls_and_guideline():
+    given, table, points = made()
+    controls = existence_claims.controls(given, table).set_index("control")
+    shuffled = controls[controls.index.str.contains("shuffled")].iloc[0]
+    assert shuffled["effect"] == pytest.approx(7, abs=0.15)
+    assert shuffled["holds"] == "yes"
+    sentences = existence_claims.guideline(existence_claims.verdicts(given, table, points))
+    assert "A8: refuted" in " ".join(sentences["checked by"])
+
+
+def test_smoke_scale_runs_end_to_end(tmp_path):
+    from ltkit.lab import Lab
+
+    lab = Lab(tmp_path / "store", device="cpu", progress=False)
+    small = SMOKE.replace(networks=("lenet_300_100*0.1",), contrasts=(), claim_network="lenet_300_100*0.1")
+    table = existence.collect(small, lab)
+    assert (table["outcome"] == "finished").all()
+    assert lab.tally.trained == lab.tally.needed > 30
+    again = existence.collect(small, lab)
+    assert lab.tally.reused == lab.tally.trained  # the second call trained nothing
+    pd.testing.assert_frame_equal(table, again)
+    points = existence.overlap(small, lab)
+    assert points["ratio"].between(0, 1).all()
+    verdicts = existence_claims.verdicts(small, table, points)
+    assert len(verdicts) == len(EXISTENCE)
