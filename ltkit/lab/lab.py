@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,10 +17,10 @@ from torch import Tensor
 from ..models.cost import multiplications
 from ..prune.masks import Mask
 from ..spec import From, Run
-from ..store import Damaged, files, open_store
-from ..train import cohort_key, train
+from ..store import Damaged, open_store
+from ..train import Job, Outcome, cohort_key, train
 from ..train.device import can_compile, pick
-from . import material, record
+from . import material, record, state
 from .material import ParentDiverged, frame
 from .plan import Work, plan
 from .progress import Progress
@@ -81,9 +80,17 @@ class Lab:
         An interrupted call loses nothing that was finished; the next one goes on from there.
         """
         wanted = list(dict.fromkeys(runs))
-        todo = plan(wanted, self.store)
-        tally = Tally(needed=len(wanted), trained=sum(run.name in todo for run in wanted))
-        begun = time.monotonic()
+        begun, made, whole = time.monotonic(), set[str](), False
+        while not whole:
+            todo = plan(wanted, self.store)
+            made |= todo.keys()
+            whole = self._make(todo)
+        tally = Tally(len(wanted), sum(run.name in made for run in wanted), time.monotonic() - begun)
+        self.tally += tally
+        return tally
+
+    def _make(self, todo: dict[str, Work]) -> bool:
+        """Trains all of `todo`, emptying it; False when a parent turned out to be damaged only when it was opened."""
         bar = Progress(len(todo), sum(self._epochs(work) for work in todo.values()), self.progress and bool(todo))
         try:
             while todo:
@@ -92,19 +99,17 @@ class Lab:
                 for work in cohort:
                     del todo[work.run.name]
                 bar.finished(len(cohort))
-        except Damaged as error:  # a parent turned out to be unreadable only when it was opened: plan again
+        except Damaged as error:
             log.warning("%s: it will be trained again", error)
             self.store.discard(error.name)
-            return self.run(wanted)
+            return False
         finally:
             bar.close()
-        tally.seconds = time.monotonic() - begun
-        self.tally += tally
-        return tally
+        return True
 
     def _epochs(self, work: Work) -> int:
         first = work.run.start.resume if isinstance(work.run.start, From) else 0
-        return (work.until or work.run.recipe.epochs or 1) - first
+        return max(1, (work.until or work.run.recipe.epochs or 1) - first)
 
     def _next(self, todo: Mapping[str, Work]) -> list[Work]:
         """The next cohort: what the longest chain waits for goes first, whatever may join it fills it up."""
@@ -115,7 +120,8 @@ class Lab:
         return alike[: self.members or best_size(ready[0].run, *frame(ready[0].run, self.root), self.device)]
 
     def _train(self, cohort: Sequence[Work], todo: Mapping[str, Work], bar: Progress) -> None:
-        jobs, lost = [], {}
+        jobs: list[Job] = []
+        lost: dict[str, record.Files] = {}
         for work in cohort:
             try:
                 jobs.append(material.job(work.run, self.store, self.root, frozenset(work.keep)))
@@ -125,7 +131,8 @@ class Lab:
             self.store.publish(lost)
         if not jobs:
             return
-        state = self.store.path / f".state-{_digest(job.run.name for job in jobs)}"
+        saved = state.path(self.store.path, jobs, cohort[0].until)
+        outcomes: list[Outcome] = []
         worth = self._worth_compiling(
             jobs[0].run, sum(cohort_key(w.run) == cohort_key(jobs[0].run) for w in todo.values())
         )
@@ -136,14 +143,15 @@ class Lab:
                 self.root,
                 compile=worth,
                 until=cohort[0].until,
-                state=state.read_bytes() if state.exists() else None,
-                save_state=lambda content: files.replace(state, content),
+                state=state.read(saved),
+                save_state=lambda content: state.write(saved, content),
                 save_seconds=self.save_seconds,
                 tick=lambda done, of, accuracy: bar.epoch(len(jobs), accuracy),
             )
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if len(jobs) == 1 or not _out_of_memory(error):
                 raise
+        if not outcomes:  # not in `except`, where the traceback would hold the memory that the halves need
             log.warning("%d networks don't fit the memory together: trying halves", len(jobs))
             half = len(cohort) // 2
             for part in (cohort[:half], cohort[half:]):
@@ -153,7 +161,7 @@ class Lab:
         for outcome in outcomes:
             published |= record.files(outcome, checkpoints_only=cohort[0].until is not None)
         self.store.publish(published)
-        state.unlink(missing_ok=True)
+        saved.unlink(missing_ok=True)
 
     def _worth_compiling(self, run: Run, alike: int) -> bool:
         if self.compile != "auto":
@@ -188,7 +196,7 @@ class Lab:
                 {
                     **labels,
                     "accuracy": percent.get("test") if good else float("nan"),
-                    "validation": percent.get("validation") if good else float("nan"),
+                    "validation": percent.get("validation", float("nan")) if good else float("nan"),
                     "train_loss": final["train"]["loss"] if good else float("nan"),
                     "outcome": done.get("outcome", "missing"),
                     "run": run.name,
@@ -215,8 +223,5 @@ def best_size(run: Run, shape: tuple[int, int, int], classes: int, device: torch
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
-
-
-def _digest(names: Iterable[str]) -> str:
-    return hashlib.sha256(" ".join(names).encode()).hexdigest()[:16]
+    words = ("not enough memory", "can't allocate memory", "out of memory")  # torch on Windows, on Linux, on mps
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in words)

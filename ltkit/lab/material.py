@@ -11,6 +11,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from .. import data, models
+from ..errors import UserError
 from ..prune import masks
 from ..prune.distribution import layer_counts, random_mask
 from ..prune.masks import Mask
@@ -95,9 +96,13 @@ def magnitude(spec: Magnitude, names: list[str], weights: Mapping[str, Tensor], 
     scores = {name: sign * weights[name].abs() for name in names}
     alive = {name: parent[name] if name in parent else weights[name] == weights[name] for name in names}
     sizes, left = {n: s.numel() for n, s in scores.items()}, masks.counts(alive)
-    if spec.scope == "layer":
-        return masks.by_layer(scores, {n: spec.kept(sizes[n], left[n]) for n in names}, alive)
-    mask = masks.by_score(scores, spec.kept(sum(sizes.values()), sum(left.values())), alive)
+    try:
+        if spec.scope == "layer":
+            mask = masks.by_layer(scores, {n: spec.kept(sizes[n], left[n]) for n in names}, alive)
+        else:
+            mask = masks.by_score(scores, spec.kept(sum(sizes.values()), sum(left.values())), alive)
+    except ValueError as error:  # a density above the one that the parent was trained at
+        raise UserError(f"mask of {spec.run.name} at density {spec.density}: {error}") from None
     empty = [name for name, count in masks.counts(mask).items() if count == 0]
     if empty:
         log.warning("the mask cut from %s keeps nothing of %s: no signal passes there", spec.run.name, ", ".join(empty))

@@ -34,7 +34,7 @@ class Progress:
         now = time.monotonic()
         if self.lines and now - self.said >= LINE_SECONDS:
             self.said = now
-            left = (now - self.begun) * (self.epochs / self.done_epochs - 1)
+            left = (now - self.begun) * max(0.0, self.epochs / self.done_epochs - 1)
             text = f"{self.done_runs}/{self.runs} runs, about {left:.0f} s left, training accuracy {accuracy:.1f} %"
             print(text, file=sys.stderr, flush=True)
 

@@ -49,7 +49,14 @@ def files(outcome: Outcome, checkpoints_only: bool = False) -> dict[str, Files]:
 
 def undefined(run: Run, reason: str) -> dict[str, Files]:
     """What is published for a run that can't be trained since its parent's weights are no numbers."""
-    facts = {"outcome": "undefined", "reason": reason, "final": {}, "density": None, "kept": {}, "seconds": 0.0}
+    facts: dict[str, Any] = {
+        "outcome": "undefined",
+        "reason": reason,
+        "final": {},
+        "density": None,
+        "kept": {},
+        "seconds": 0.0,
+    }
     return {run.name: (_contents(run, save({}), save({}), [], {}), facts)}
 
 

@@ -1,4 +1,4 @@
-"""The store: `runs/<kind>-<12 hex>/` with spec.json, metrics.csv, weights.safetensors, mask.safetensors, env.json, done.json.
+"""The store: `runs/<kind>-<12 hex>/{spec.json, metrics.csv, {weights,mask}.safetensors, env.json, done.json}`.
 
 A run is written under a temporary name, synced, and renamed; `done.json`, with the checksums, is its last file. A
 folder without it is no run. Racing writers leave one good copy. A checkpoint on the way stands beside its run as

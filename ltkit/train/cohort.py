@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import data, models
+from ..models.layers import Conv, Linear
 from ..spec import From, Run, plain
 from . import optim
 from .schedule import Clock, clock, factor
@@ -62,7 +63,7 @@ class Cohort:
         self.time: Clock = clock(self.recipe, self.labels.shape[1])
         self.first_epoch = resume_epoch(first)
         self.net: nn.Module = models.build(first.network, self.shape, self.classes, self.members).to(device).train()
-        self.weights = dict(self.net.named_parameters())
+        self.leaves, self.weights = self._split_precision()
         self._fill([job.weights for job in jobs])
         self.masks = self._stack_masks()
         self.lr, self.decay = (
@@ -76,15 +77,17 @@ class Cohort:
             }
             for name in optim.slot_names(self.recipe)
         }
-        self.updates = int(jobs[0].slots["updates"]) if "updates" in jobs[0].slots else 0  # Adam's t
+        # Adam's t, each member's own: a rewound one goes on from its checkpoint, one that begins afresh has made none.
+        self.updates = [int(job.slots["updates"]) if any(n in self.slots for n in _slots(job)) else 0 for job in jobs]
         self._factor: float | None = None
         self.rates: dict[str, Tensor] = {}
         self._decays = [self._each(self.decay, w) for w in self.weights.values()] if first.recipe.weight_decay else None
         self._loss, self._sgd, self._adam = _loss, optim.sgd, optim.adam
-        if compile:
-            self._loss, self._sgd, self._adam = (
-                torch.compile(f, dynamic=False) for f in (_loss, optim.sgd, optim.adam)
-            )
+        if compile:  # a graph for each shape: past torch's default of 8 it would go on eagerly
+            torch._dynamo.config.recompile_limit = max(256, torch._dynamo.config.recompile_limit)
+            self._loss = torch.compile(_loss, dynamic=False)
+            self._sgd = torch.compile(optim.sgd, dynamic=False)
+            self._adam = torch.compile(optim.adam, dynamic=False)
 
     def _load(self, root: str | None) -> None:
         """Images that members share stand on the device once; a member's order is an index into them."""
@@ -124,11 +127,37 @@ class Cohort:
         x = data.normalise(x, self.mean, self.std)
         return x.bfloat16() if self.recipe.precision == "bf16" else x
 
-    def _fill(self, members: Sequence[Mapping[str, Tensor]]) -> None:
-        state = self.net.state_dict(keep_vars=True)
+    def _split_precision(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The network's own parameters, and the fp32 weights that are updated: the same tensors, or bf16 copies of them.
+
+        With bf16 the layers hold copies that the update writes as it goes: what autocast would cast in every step, and
+        the very same numbers, without passes over the weights and their gradients.
+        """
+        if self.recipe.precision == "bf16":
+            for layer in self.net.modules():
+                if isinstance(layer, Conv | Linear):
+                    layer.to(torch.bfloat16)
+        leaves: dict[str, Tensor] = dict(self.net.named_parameters())
+        return leaves, {n: t if t.dtype == torch.float32 else t.detach().float() for n, t in leaves.items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights (fp32) and buffers of all members by name, each (R, ...): the tensors themselves."""
+        return self.weights | dict(self.net.named_buffers())
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Takes weights and buffers, each (R, ...), over into `state` and the network."""
         with torch.no_grad():
-            for name, target in state.items():
-                target.copy_(torch.stack([weights[name] for weights in members]))
+            for name, target in self.state().items():
+                target.copy_(tensors[name])
+            self._spread()
+
+    def _spread(self) -> None:
+        for name, leaf in self.leaves.items():
+            if leaf is not self.weights[name]:
+                leaf.copy_(self.weights[name])
+
+    def _fill(self, members: Sequence[Mapping[str, Tensor]]) -> None:
+        self.load_state({name: torch.stack([weights[name] for weights in members]) for name in self.state()})
 
     def _stack_masks(self) -> dict[str, Tensor]:
         names = [name for name in self.weights if any(name in job.mask for job in self.jobs)]
@@ -166,7 +195,7 @@ class Cohort:
         """One update of all members; `step` counts from the beginning of the schedule."""
         x, y = self.batch(step)
         loss, hits = self._loss(self.net, x, y, self.recipe.label_smoothing, self.recipe.precision == "bf16")
-        grads = torch.autograd.grad(loss.sum(), list(self.weights.values()))
+        grads = torch.autograd.grad(loss.sum(), list(self.leaves.values()))
         with torch.no_grad():
             self.epoch_loss += loss.detach()
             self.epoch_hits += hits
@@ -175,14 +204,15 @@ class Cohort:
     def update(self, step: int, grads: Sequence[Tensor]) -> None:
         """The optimizer's step with `grads`, one (R, ...) tensor a parameter."""
         self._set_rates(factor(self.recipe, step, self.time))
-        weights, rates = list(self.weights.values()), list(self.rates.values())
+        weights, rates, leaves = (list(d.values()) for d in (self.weights, self.rates, self.leaves))
         slots = [list(s.values()) for s in self.slots.values()]
-        self.updates += 1
+        self.updates = [count + 1 for count in self.updates]
         if self.recipe.optimizer == "sgd":
-            self._sgd(weights, grads, rates, self._decays, slots, self.recipe.momentum, self.recipe.nesterov)
+            self._sgd(weights, leaves, grads, rates, self._decays, slots, self.recipe.momentum, self.recipe.nesterov)
         else:
-            corrections = (torch.tensor(1 - beta**self.updates) for beta in (optim.BETA1, optim.BETA2))
-            self._adam(weights, grads, rates, self._decays, slots, *corrections)
+            first, second = ([1 - beta**count for count in self.updates] for beta in (optim.BETA1, optim.BETA2))
+            corrections = torch.tensor([first, second], device=self.device)
+            self._adam(weights, leaves, grads, rates, self._decays, slots, corrections[0], corrections[1])
 
     def _set_rates(self, value: float) -> None:
         if value == self._factor:
@@ -197,16 +227,21 @@ class Cohort:
         self.masks[name] = mask
         with torch.no_grad():
             self.weights[name].mul_(mask)
+            self._spread()
         self._factor = None
 
     def member(self, r: int) -> dict[str, Tensor]:
         """Parameters and buffers of member `r`, copied to the CPU."""
-        return {name: t[r].detach().cpu().clone() for name, t in self.net.state_dict().items()}
+        return {name: t[r].detach().cpu().clone() for name, t in self.state().items()}
 
     def member_slots(self, r: int) -> dict[str, Tensor]:
         """The optimizer's state of member `r`, copied to the CPU, as a `Job` takes it."""
         slots = {f"{s}/{key}": t[r].cpu().clone() for s, each in self.slots.items() for key, t in each.items()}
-        return {**slots, "updates": torch.tensor(self.updates)}
+        return {**slots, "updates": torch.tensor(self.updates[r])}
+
+
+def _slots(job: Job) -> set[str]:
+    return {key.split("/")[0] for key in job.slots}
 
 
 def _loss(net: nn.Module, x: Tensor, y: Tensor, smoothing: float, bf16: bool) -> tuple[Tensor, Tensor]:

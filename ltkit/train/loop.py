@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from ..errors import UserError
 from .cohort import Cohort, Job
 from .evaluate import Score, evaluate
 
@@ -64,8 +65,10 @@ def train(
     `state` is what `save_state` was last given by a killed training of the same jobs: the training goes on from there,
     to the same weights. `save_state` is called at the end of an epoch at most every `save_seconds`. `tick` hears of
     (epochs done, epochs in all, mean accuracy so far in percent). `until` stops after that epoch, for its checkpoint.
+    Raises UserError for a training that is over before it begins, and for a checkpoint outside of it.
     """
     cohort = Cohort(jobs, device, root, compile)
+    _check(cohort)
     so_far = Progress(cohort.first_epoch, [[] for _ in jobs], [{} for _ in jobs], [None] * len(jobs))
     if state is not None:
         so_far = restore(cohort, state)
@@ -89,6 +92,16 @@ def train(
     for watch in watchers:
         watch(cohort, min(last * clock.per_epoch, clock.total))
     return _outcomes(cohort, so_far)
+
+
+def _check(cohort: Cohort) -> None:
+    """What a spec can't tell without its data: a recipe may count in steps, and a parent may begin late."""
+    first, last = cohort.first_epoch, cohort.time.epochs
+    for job in cohort.jobs:
+        if first >= last:
+            raise UserError(f"{job.run.name}: nothing is left to train from epoch {first} of {last}")
+        if missed := [epoch for epoch in job.keep if not first <= epoch <= last]:
+            raise UserError(f"{job.run.name} is trained from epoch {first} to {last}: no run can start at {missed[0]}")
 
 
 def _checkpoints(so_far: Progress) -> Probe:
@@ -117,6 +130,8 @@ def _record(cohort: Cohort, so_far: Progress) -> float:
         for split, (x, y) in cohort.held_out.items():
             for r, score in enumerate(evaluate(cohort.net, x, y, cohort.members, cohort.recipe.precision)):
                 so_far.metrics[r].append(_row(epoch, split, score))
+                if so_far.diverged[r] is None and not score.loss < float("inf"):  # by the epoch's last update
+                    so_far.diverged[r] = epoch
     return 100 * sum(hits) / (len(hits) * steps * clock.batch)
 
 
@@ -142,7 +157,7 @@ def _outcomes(cohort: Cohort, so_far: Progress) -> list[Outcome]:
 
 def snapshot(cohort: Cohort, so_far: Progress) -> bytes:
     """The whole state of a cohort between two epochs, as safetensors."""
-    tensors = {f"net/{name}": t.detach().cpu().contiguous() for name, t in cohort.net.state_dict().items()}
+    tensors = {f"net/{name}": t.detach().cpu().contiguous() for name, t in cohort.state().items()}
     for slot, each in cohort.slots.items():
         tensors |= {f"slot/{slot}/{name}": t.cpu().contiguous() for name, t in each.items()}
     for r, epochs in enumerate(so_far.checkpoints):
@@ -159,8 +174,7 @@ def restore(cohort: Cohort, state: bytes) -> Progress:
     header = json.loads(state[8 : 8 + int.from_bytes(state[:8], "little")])
     facts = json.loads(header["__metadata__"]["state"])
     with torch.no_grad():
-        for name, target in cohort.net.state_dict(keep_vars=True).items():
-            target.copy_(tensors[f"net/{name}"])
+        cohort.load_state({name: tensors[f"net/{name}"] for name in cohort.state()})
         for slot, each in cohort.slots.items():
             for name, target in each.items():
                 target.copy_(tensors[f"slot/{slot}/{name}"])

@@ -26,6 +26,7 @@ def slot_names(recipe: Recipe) -> tuple[str, ...]:
 
 def sgd(
     weights: Sequence[Tensor],
+    leaves: Sequence[Tensor],
     grads: Sequence[Tensor],
     rates: Sequence[Tensor],
     decays: Sequence[Tensor] | None,
@@ -35,19 +36,23 @@ def sgd(
 ) -> None:
     """One step of SGD as torch.optim.SGD defines it (dampening 0; L2 decay joins the gradient), in place.
 
-    Each list has one entry a tensor; all tensors lead with the members' dimension; decays are (R, 1, ...).
+    Each list has one entry a tensor; all tensors lead with the members' dimension; decays are (R, 1, ...). A leaf is what
+    the network holds: the weight itself, or a copy of lower precision that is written along, whose gradient comes in.
     """
-    for i, (w, g, rate) in enumerate(zip(weights, grads, rates, strict=True)):
+    for i, (w, leaf, g, rate) in enumerate(zip(weights, leaves, grads, rates, strict=True)):
         if decays is not None:
             g = torch.addcmul(g, decays[i], w)
         if momentum:
             velocity = slots[0][i].mul_(momentum).add_(g)
             g = g.add(velocity, alpha=momentum) if nesterov else velocity
         w.addcmul_(g, rate)
+        if leaf is not w:
+            leaf.copy_(w)
 
 
 def adam(
     weights: Sequence[Tensor],
+    leaves: Sequence[Tensor],
     grads: Sequence[Tensor],
     rates: Sequence[Tensor],
     decays: Sequence[Tensor] | None,
@@ -57,11 +62,16 @@ def adam(
 ) -> None:
     """One step of Adam as torch.optim.Adam defines it (L2 decay joins the gradient), in place.
 
-    The corrections are 1 - beta^t as 0-dimensional tensors, so that compiled code isn't remade every step.
+    The corrections are 1 - beta^t, (R,): each member has made its own number of steps, and as tensors they don't make
+    compiled code anew every step.
     """
-    for i, (w, g, rate) in enumerate(zip(weights, grads, rates, strict=True)):
+    for i, (w, leaf, g, rate) in enumerate(zip(weights, leaves, grads, rates, strict=True)):
+        g = g.to(w.dtype)
         if decays is not None:
             g = torch.addcmul(g, decays[i], w)
         first = slots[0][i].lerp_(g, 1 - BETA1)
         second = slots[1][i].mul_(BETA2).addcmul_(g, g, value=1 - BETA2)
-        w.addcmul_(first / correction1 / ((second / correction2).sqrt() + EPSILON), rate)
+        one, two = (c.view(-1, *[1] * (w.dim() - 1)) for c in (correction1, correction2))
+        w.addcmul_(first / one / ((second / two).sqrt() + EPSILON), rate)
+        if leaf is not w:
+            leaf.copy_(w)
