@@ -224,3 +224,11 @@ def test_smoke_scale_runs_end_to_end(tmp_path):
     assert points["ratio"].between(0, 1).all()
     verdicts = existence_claims.verdicts(small, table, points)
     assert len(verdicts) == len(EXISTENCE)
+
+
+def test_arms_that_did_not_train_are_named():
+    given, table, _ = made(lambda labels: -60.0 if labels["arm"] == "sdt" and labels["lr"] == 0.01 else 0.0)
+    poor = existence_claims.untrained(given, table)
+    assert set(poor["arm"]) == {"sdt"}
+    assert set(poor["lr"]) == {0.01}
+    assert (poor["mean accuracy"] < 40).all()

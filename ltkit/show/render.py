@@ -44,7 +44,7 @@ def describe(notebook: Any) -> None:
         under = _sentence(after.source) if after is not None and after.cell_type == "markdown" else ""
         for output in cell.get("outputs", []):
             for kind in set(IMAGES) & set(output.get("data", {})):
-                own = output.metadata.get("alt") or output.metadata.get(kind, {}).get("alt")
+                own = cell.metadata.get("alt") or output.metadata.get("alt") or output.metadata.get(kind, {}).get("alt")
                 output.metadata.setdefault(kind, {})["alt"] = own or under or f"Figure: {heading}"
 
 

@@ -348,7 +348,8 @@ def effects(params: Params, table: pd.DataFrame) -> pd.DataFrame:
                 change = a[outcome].set_index("seed")["value"] - b[outcome].set_index("seed")["value"]
                 told = estimate(change.dropna())
                 row = {"factor": factor, "contrast": label, "outcome": outcome}
-                rows.append({**row, "mean": told.mean, "low": told.low, "high": told.high, "n": told.n})
+                spread = {"low": told.low, "high": told.high, "n": told.n, "values": tuple(change.dropna())}
+                rows.append({**row, "mean": told.mean, **spread})
 
     every = params.networks + params.contrasts
     for name in every:
@@ -412,6 +413,13 @@ def controls(params: Params, table: pd.DataFrame) -> pd.DataFrame:
         label = f"{e.name}, lr {e.large} with warm-up: ticket - fresh weights, {_d(e, e.level)}"
         add(label, "", gap(*sides), above)
     return pd.DataFrame(rows)
+
+
+def untrained(params: Params, table: pd.DataFrame, below: float = 70.0) -> pd.DataFrame:
+    """Cells whose mean test accuracy is below `below` percent: a gap to an arm that didn't train says little."""
+    keys = ["network", "lr", "arm", "density"]
+    means = table[table["epochs"] == table["network"].map(params.epochs_of)].groupby(keys)["accuracy"].mean()
+    return means[means < below].rename("mean accuracy").reset_index()
 
 
 GUIDELINE = (
