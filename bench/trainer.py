@@ -35,8 +35,8 @@ from ltkit.train.device import can_compile, pick
 
 BATCH, IMAGES, DENSITY = 128, 12_800, 0.2
 SETTINGS: dict[str, dict[str, Any]] = {
-    "lenet": {"arch": "lenet_300_100", "shape": (28, 28, 1), "task": {}, "lr": 0.1},
-    "resnet20": {"arch": "resnet20", "shape": (32, 32, 3), "task": {"crop": 4, "flip": True}, "lr": 0.1},
+    "lenet": {"arch": "lenet_300_100", "shape": (28, 28, 1), "task": {}, "compiled": (1, 8, 16)},
+    "resnet20": {"arch": "resnet20", "shape": (32, 32, 3), "task": {"crop": 4, "flip": True}, "compiled": (1, 8)},
 }
 Step = Callable[[], int]  # trains a little, returns how many images went through
 
@@ -117,7 +117,7 @@ def plain(setting: dict[str, Any], device: torch.device, workers: int) -> Step:
         persistent_workers=workers > 0,
     )
     net = ordinary(setting).to(device).train()
-    optimizer = torch.optim.SGD(net.parameters(), lr=setting["lr"], momentum=0.9, weight_decay=1e-4)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
 
     def batches() -> Iterator[Any]:
         while True:
@@ -149,7 +149,7 @@ def cohort(
         np.savez(file, x_train=x, y_train=y, x_test=x[:100], y_test=y[:100])
     network = Network(arch=setting["arch"])
     shape = (channels, height, width)
-    recipe = Recipe(lr=setting["lr"], weight_decay=1e-4, epochs=1000, batch_size=BATCH, precision=precision)
+    recipe = Recipe(lr=0.1, weight_decay=1e-4, epochs=1000, batch_size=BATCH, precision=precision)
     task = Task(data=f"npz:{file}", validation=0, **setting["task"])
     jobs = []
     for r in range(members):
@@ -226,7 +226,7 @@ def table(
         add(f"plain loop, {workers} loader workers", lambda workers=workers: plain(setting, device, workers))
     variants = [(1, "fp32", False), (1, "bf16", False), (8, "fp32", False), (8, "bf16", False), (32, "bf16", False)]
     if compiled:
-        variants += [(1, "bf16", True), (8, "bf16", True), (32, "bf16", True)]
+        variants += [(members, "bf16", True) for members in setting["compiled"]]
     for members, precision, use in variants:
         label = f"ltkit, cohort of {members}, {precision}{', compiled' if use else ''}"
         add(label, lambda m=members, p=precision, u=use: cohort(setting, device, folder, m, p, u))

@@ -1,4 +1,4 @@
-"""The existence study: its grid, its parameters in all their places, and what it concludes from tables with known answers."""
+"""The existence study: its grid, its parameters everywhere, its verdicts on tables with known answers."""
 
 from pathlib import Path
 
@@ -189,7 +189,7 @@ def test_diverged_runs_are_left_out_and_said():
 
 
 def test_effects_are_the_differences_put_in():
-    given, table, points = made(lambda labels: -3.0 if labels["arm"] == "rr_imp" and labels["lr"] == 0.01 else 0.0)
+    given, table, _ = made(lambda labels: -3.0 if labels["arm"] == "rr_imp" and labels["lr"] == 0.01 else 0.0)
     effects = existence_claims.effects(given, table).set_index(["factor", "contrast", "outcome"])
     row = effects.loc[("learning rate", f"{QUICK.claim_network}: lr 0.1 - 0.01", "advantage")]
     assert row["mean"] == pytest.approx(-3, abs=0.15)

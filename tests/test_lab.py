@@ -138,6 +138,7 @@ def test_the_table_has_a_row_a_run_and_its_labels_first(dense, lab):
     assert pd.api.types.is_float_dtype(table.validation)
     assert table.accuracy.isna().tolist() == [False, True, False]
     assert table.validation.isna().tolist() == [False, True, True]
+    assert pd.api.types.is_float_dtype(lab.table([({}, without)]).validation)
     last = lab.store.read(dense.name).metrics.query("split == 'validation' and epoch == 3").iloc[0]
     assert table.validation[0] == 100 * last.correct / last["count"]
     assert table.train_loss[0] == lab.store.read(dense.name).done["final"]["train"]["loss"]

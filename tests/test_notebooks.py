@@ -1,6 +1,7 @@
 """The notebooks as they lie in git, and one of them run the way a user runs it: papermill, HTML, verdicts."""
 
 import ast
+import itertools
 import json
 import re
 from pathlib import Path
@@ -13,7 +14,7 @@ from ltkit.verdict import EXISTENCE
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
-HEADINGS = "Question Prediction Parameters Method Evidence Controls Verdicts Limits Explore".split() + ["Try it"]
+HEADINGS = "Question|Prediction|Parameters|Method|Evidence|Controls|Verdicts|Limits|Explore|Try it"
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -29,7 +30,9 @@ def test_only_checked_cells_keep_outputs(cells):
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     checked = [cell for cell in code if "nbval-check-output" in tags(cell)]
     assert checked, "nbval has something to compare"
-    assert all(cell["outputs"] and cell["execution_count"] for cell in checked), "without a count nbval compares nothing"
+    assert all(cell["outputs"] and cell["execution_count"] for cell in checked), (
+        "without a count nbval compares nothing"
+    )
     assert not [cell for cell in code if cell["outputs"] and "keep_output" not in tags(cell)]
 
 
@@ -44,11 +47,11 @@ def test_cells_are_short_and_narrate(cells):
 
 def test_the_story_has_its_headings_in_order(cells):
     text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == HEADINGS
+    assert "|".join(re.findall(r"^## (.+)$", text, re.MULTILINE)) == HEADINGS
 
 
 def test_every_figure_is_followed_by_a_reading_sentence(cells):
-    for cell, following in zip(cells, cells[1:], strict=False):
+    for cell, following in itertools.pairwise(cells):
         if "figures." in "".join(cell["source"]) and cell["metadata"].get("alt"):
             assert following["cell_type"] == "markdown"
 
@@ -63,7 +66,20 @@ def test_smoke_report_end_to_end(tmp_path, monkeypatch):
     folder = tmp_path / "out" / "smoke"
     verdicts = json.loads((folder / "verdicts.json").read_text())
     assert [v["claim"] for v in verdicts] == [claim.id for claim in EXISTENCE]
-    fields = {"claim", "paper", "scale", "verdict", "effect", "low", "high", "margin", "n", "unit", "setting", "published"}
+    fields = {
+        "claim",
+        "paper",
+        "scale",
+        "verdict",
+        "effect",
+        "low",
+        "high",
+        "margin",
+        "n",
+        "unit",
+        "setting",
+        "published",
+    }
     assert all(fields | {"runs"} <= set(v) and v["scale"] == "smoke" for v in verdicts)
     page = (folder / "existence.html").read_text()
     assert page.count('<img alt="') >= 7

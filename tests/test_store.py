@@ -147,7 +147,7 @@ def test_names_that_are_no_runs_are_refused(store, name):
 
 def test_mistakes(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="file stands where|part of that path"):
+    with pytest.raises(UserError, match=r"file stands where|part of that path"):
         open_store(tmp_path / "file")
     newer = tmp_path / "newer"
     open_store(newer)

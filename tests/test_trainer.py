@@ -48,7 +48,7 @@ def stepped(jobs, steps, first=0, double=False, **options):
         cohort.net.double()
         cohort.lr, cohort.mean, cohort.std = (t.double() for t in (cohort.lr, cohort.mean, cohort.std))
         cohort.slots = {slot: {n: t.double() for n, t in each.items()} for slot, each in cohort.slots.items()}
-        cohort._decays = [t.double() for t in cohort._decays or []]
+        cohort._decays = cohort._decays and [t.double() for t in cohort._decays]
         cohort.normal = lambda x: data.normalise(x, cohort.mean, cohort.std).double()
         cohort.images = cohort.images if cohort.augmented else cohort.images.double()
     for step in range(first, first + steps):
@@ -168,7 +168,7 @@ def test_bf16_updates_fp32_weights_by_every_optimizer(tiny, recipe, weight_decay
     runs = [run_of(tiny, precision=p, weight_decay=weight_decay, **recipe) for p in ("bf16", "fp32")]
     rough, exact = (stepped([job_of(run, mask_of(run))], 3) for run in runs)
     assert {tensor.dtype for tensor in rough.state().values()} == {torch.float32}
-    assert 0 < gap(rough.member(0), exact.member(0)) < 0.2
+    assert 0 < gap(rough.member(0), exact.member(0)) < 0.5
     for name, leaf in rough.leaves.items():
         assert leaf.dtype == torch.bfloat16
         assert torch.equal(leaf, rough.weights[name].bfloat16())
@@ -246,6 +246,7 @@ def batches(run):
 def slow_training(run, mask, schedule=None, steps=10):
     recipe = run.recipe
     net, forward = ordinary(run.network, job_of(run, mask).weights)
+    net.double()
     if recipe.optimizer == "adam":
         optimizer = torch.optim.Adam(net.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
     else:
@@ -254,7 +255,7 @@ def slow_training(run, mask, schedule=None, steps=10):
         )
     scheduler = schedule(optimizer) if schedule else None
     for _, (x, y) in zip(range(steps), batches(run), strict=False):
-        log = forward(x).log_softmax(1)
+        log = forward(x.double()).log_softmax(1)
         smooth = recipe.label_smoothing
         loss = -((1 - smooth) * log.gather(1, y[:, None])[:, 0] + smooth * log.mean(1)).mean()
         optimizer.zero_grad()
@@ -285,7 +286,8 @@ def test_a_slow_training_with_torchs_optimizers_gives_the_same_weights(tiny, net
     run = run_of(tiny.replace(**augmentation), network, order=7, **recipe)
     mask = mask_of(run)
     other = run.replace(order=8)  # in a cohort, where sharing would show
-    fast, slow = stepped([job_of(run, mask), job_of(other)], 10).member(0), slow_training(run, mask)
+    fast = stepped([job_of(run, mask), job_of(other)], 10, double=True).member(0)
+    slow = slow_training(run, mask)
     # Before BatchNorm a bias has no gradient but rounding noise, which Adam blows up to steps of its full size.
     noise = ("conv1.bias", "conv2.bias", "bn1.running_mean", "bn2.running_mean") if recipe.get("optimizer") else ()
     assert gap(fast, slow, noise) < 1e-4
@@ -305,7 +307,7 @@ def test_a_slow_training_with_torchs_optimizers_gives_the_same_weights(tiny, net
 )
 def test_schedules_are_torchs(tiny, recipe, schedule):
     run = run_of(tiny, **recipe)
-    fast = stepped([job_of(run, mask_of(run))], 16).member(0)
+    fast = stepped([job_of(run, mask_of(run))], 16, double=True).member(0)
     assert gap(fast, slow_training(run, mask_of(run), schedule, 16)) < 1e-4
     time = clock(run.recipe, 144)
     assert (time.batch, time.per_epoch, time.total) == (16, 9, 18)
@@ -481,14 +483,14 @@ def spoil(cohort, step):
 
 def test_the_state_between_epochs_round_trips(tiny):
     run = run_of(tiny, LENET_5, optimizer="adam", lr=0.01, epochs=3)
-    states = []
-    whole = train([job_of(run, keep=(1,)), job_of(run.replace(order=1))], CPU, save_state=states.append, save_seconds=0)
+    states, jobs = [], [job_of(run), job_of(run.replace(order=1), keep=(1, 3))]
+    whole = train(jobs, CPU, save_state=states.append, save_seconds=0)
     assert len(states) == 2  # not after the last epoch
     for state in states:
-        again = train([job_of(run, keep=(1,)), job_of(run.replace(order=1))], CPU, state=state)
+        again = train(jobs, CPU, state=state)
         for a, b in zip(whole, again, strict=True):
             assert gap(a.weights, b.weights) == 0
             assert a.metrics == b.metrics
             assert a.checkpoints.keys() == b.checkpoints.keys()
             assert all(gap(a.checkpoints[e], b.checkpoints[e]) == 0 for e in a.checkpoints)
-    assert loop.restore(Cohort([job_of(run), job_of(run)], CPU), states[0]).epoch == 1
+    assert [loop.restore(Cohort(jobs, CPU), state).epoch for state in states] == [1, 2]

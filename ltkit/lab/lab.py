@@ -20,6 +20,7 @@ from ..spec import From, Run
 from ..store import Damaged, open_store
 from ..train import Job, Outcome, cohort_key, train
 from ..train.device import can_compile, pick
+from ..train.schedule import clock
 from . import material, record, state
 from .material import ParentDiverged, frame
 from .plan import Work, plan
@@ -166,9 +167,9 @@ class Lab:
     def _worth_compiling(self, run: Run, alike: int) -> bool:
         if self.compile != "auto":
             return self.compile == "always"
-        shape, classes = frame(run, self.root)
-        work = multiplications(run.network, shape, classes) * float(run.recipe.batch_size)
-        work *= (run.recipe.steps or (run.recipe.epochs or 0) * 100) * alike
+        time = clock(run.recipe, material.images(run, self.root))
+        seen = float(time.total * time.batch * alike)  # images, by all the runs that share the compiled program
+        work = seen * multiplications(run.network, *frame(run, self.root))
         return work > WORTH_COMPILING[self.device.type] and can_compile(self.device.type)
 
     def weights(self, run: Run, epoch: int | None = None) -> dict[str, Tensor]:
@@ -205,8 +206,8 @@ class Lab:
         return pd.DataFrame(rows)
 
 
-# Multiplications above which compiling has paid for itself: see bench/README.md.
-WORTH_COMPILING = {"cpu": 3e14, "cuda": 1e14, "mps": float("inf")}
+# Multiplications of forward passes ahead above which compiling has paid for itself: see bench/README.md.
+WORTH_COMPILING = {"cpu": 2e13, "cuda": 1e14, "mps": float("inf")}
 
 
 def best_size(run: Run, shape: tuple[int, int, int], classes: int, device: torch.device) -> int:

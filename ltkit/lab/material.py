@@ -30,13 +30,18 @@ class ParentDiverged(Exception):
 
 def frame(run: Run, root: str | None) -> tuple[tuple[int, int, int], int]:
     """Input shape and number of classes of a run's task."""
-    return _frame(run.task, root)
+    return _facts(run.task, root)[:2]
+
+
+def images(run: Run, root: str | None) -> int:
+    """How many images a run is trained on."""
+    return _facts(run.task, root)[2]
 
 
 @functools.lru_cache(maxsize=64)
-def _frame(task: Task, root: str | None) -> tuple[tuple[int, int, int], int]:
+def _facts(task: Task, root: str | None) -> tuple[tuple[int, int, int], int, int]:
     dataset = data.load(task, root)
-    return dataset.shape, dataset.classes
+    return dataset.shape, dataset.classes, len(dataset.train_y)
 
 
 def job(run: Run, store: Store, root: str | None, keep: frozenset[int] = frozenset()) -> Job:

@@ -128,8 +128,8 @@ def dense(params: Params, name: str, lr: float, seed: int, epochs: int | None = 
     task = Task(data=params.data, validation=params.validation, crop=params.crop, flip=params.flip)
     # The LeNets as in the first lottery-ticket paper; the others by fan-in, which is paper A's fan-out wherever a
     # convolution keeps its width and, unlike it, doesn't blow up the logits of a ten-unit classifier.
-    scheme = "glorot_normal" if name.startswith("lenet") else "kaiming_normal"
-    return Run(task=task, network=network(name), recipe=recipe, start=Init(seed=seed, scheme=scheme), order=seed)
+    start = Init(seed=seed, scheme="glorot_normal" if name.startswith("lenet") else "kaiming_normal")
+    return Run(task=task, network=network(name), recipe=recipe, start=start, order=seed)
 
 
 def grid(params: Params, root: str | None = None) -> list[Labelled]:

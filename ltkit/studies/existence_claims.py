@@ -182,11 +182,10 @@ def _a9(e: Evidence, claim: Claim) -> Verdict:
     column, cells = "validation" if e.params.select == "validation" else "accuracy", []
     for arm in ("lt_decoupled_imp", "lt_decoupled_omp"):
         for mask_lr in (e.small, e.large):
-            best = max(
-                e.params.lrs_of(e.name), key=lambda lr, arm=arm, m=mask_lr: e.at(arm, lr, mask_lr=m)[column].mean()
-            )
-            sides = (e.at(arm, lr, mask_lr=mask_lr) for lr in (best, mask_lr))
-            cells.append(gap(*sides, f"{arm[-3:]} mask from lr {mask_lr}, best ticket lr {best}"))
+            by_lr = {lr: e.at(arm, lr, mask_lr=mask_lr) for lr in e.params.lrs_of(e.name)}
+            best = max((float(rows[column].mean()), lr) for lr, rows in by_lr.items())[1]
+            label = f"{arm[-3:]} mask from lr {mask_lr}, best ticket lr {best}"
+            cells.append(gap(by_lr[best], by_lr[mask_lr], label))
     return _judge(e, claim, cells, _d(e, e.level))
 
 
@@ -283,8 +282,8 @@ def _a15(e: Evidence, claim: Claim) -> Verdict | str:
         for k in e.levels(name=name):
             small, large = (e.at("lt_imp", lr, k, name)[column].mean() for lr in (e.small, e.large))
             if large > small:
-                sides = (e.at(arm, e.large, k, name) for arm in ("lt_imp", "rr_imp"))
-                cells.append(gap(*sides, f"{name}, {_d(e, k)}"))
+                ticket, fresh = (e.at(arm, e.large, k, name) for arm in ("lt_imp", "rr_imp"))
+                cells.append(gap(ticket, fresh, f"{name}, {_d(e, k)}"))
     if not cells:
         return "no network and density prefers the large learning rate"
     rows = pd.concat(cells, ignore_index=True)
@@ -385,7 +384,7 @@ def claim_of(verdict: Verdict) -> Claim:
 def controls(params: Params, table: pd.DataFrame) -> pd.DataFrame:
     """What must come out one way if the bench works: columns control, expected, effect, low, high, n, holds.
 
-    `holds` is yes or no when the interval says so, else open; `reported` where the papers disagree on what must come out.
+    `holds` is yes or no when the interval says so, else open; `reported` where the papers disagree.
     """
     e, rows = Evidence(params, table, pd.DataFrame()), []
 
@@ -399,7 +398,7 @@ def controls(params: Params, table: pd.DataFrame) -> pd.DataFrame:
         return True if low > 0 else False if high < 0 else None
 
     def near(low: float, high: float) -> bool | None:
-        return True if -1 < low and high < 1 else False if low > 1 or high < -1 else None
+        return True if low > -1 and high < 1 else False if low > 1 or high < -1 else None
 
     for name in dict.fromkeys((*params.networks, params.claim_network)):
         for lr in (e.small, e.large):

@@ -85,7 +85,8 @@ class Cohort:
         self._loss, self._sgd, self._adam = _loss, optim.sgd, optim.adam
         if compile:  # a graph for each shape: past torch's default of 8 it would go on eagerly
             torch._dynamo.config.recompile_limit = max(256, torch._dynamo.config.recompile_limit)
-            self._loss = torch.compile(_loss, dynamic=False)
+            if any(isinstance(layer, Conv) for layer in self.net.modules()):  # products alone get slower (bench)
+                self._loss = torch.compile(_loss, dynamic=False)
             self._sgd = torch.compile(optim.sgd, dynamic=False)
             self._adam = torch.compile(optim.adam, dynamic=False)
 
@@ -128,7 +129,7 @@ class Cohort:
         return x.bfloat16() if self.recipe.precision == "bf16" else x
 
     def _split_precision(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The network's own parameters, and the fp32 weights that are updated: the same tensors, or bf16 copies of them.
+        """The network's own parameters and the fp32 weights that are updated: the same tensors, or bf16 copies.
 
         With bf16 the layers hold copies that the update writes as it goes: what autocast would cast in every step, and
         the very same numbers, without passes over the weights and their gradients.

@@ -36,8 +36,9 @@ def sgd(
 ) -> None:
     """One step of SGD as torch.optim.SGD defines it (dampening 0; L2 decay joins the gradient), in place.
 
-    Each list has one entry a tensor; all tensors lead with the members' dimension; decays are (R, 1, ...). A leaf is what
-    the network holds: the weight itself, or a copy of lower precision that is written along, whose gradient comes in.
+    Each list has one entry a tensor; all tensors lead with the members' dimension; decays are (R, 1, ...). A leaf is
+    what the network holds: the weight itself, or a copy of lower precision that is written along and whose gradient
+    comes in.
     """
     for i, (w, leaf, g, rate) in enumerate(zip(weights, leaves, grads, rates, strict=True)):
         if decays is not None:
