@@ -7,9 +7,7 @@ import functools
 import io
 import math
 import platform
-import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,9 +16,8 @@ from safetensors.torch import save
 from ..prune import masks
 from ..spec import SCHEMA, Run, plain
 from ..store.files import dump
-from ..store.store import project_root
 from ..train import Outcome
-from ..version import __version__
+from ..version import __version__, commit
 
 Files = tuple[dict[str, bytes], dict[str, Any]]
 
@@ -90,15 +87,3 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
-
-
-def commit(root: Path | None = None) -> str | None:
-    """The checkout's commit, with a + when files differ from it; None outside a checkout."""
-    root = root or project_root()
-    if root is None:
-        return None
-    try:
-        words = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
-        return subprocess.run(words, capture_output=True, text=True, timeout=10, check=True).stdout.strip() or None
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..errors import UserError
 from ..store import open_store
-from .environment import commit, cores, cpu, environment
+from ..version import commit
+from .environment import cores, cpu, environment
 from .runs import size
 
 Place = str | Path | None

@@ -13,7 +13,7 @@ from typing import Any
 from .. import notebook, params
 from ..errors import UserError, nearest
 from ..store import open_store
-from ..store.store import project_root
+from ..version import project_root
 from . import result
 from .environment import environment
 from .execute import Failure, execute

@@ -23,6 +23,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import UserError, nearest
+from ..version import project_root
 from . import files
 
 SCHEMA = 1  # of the folder's layout; the meaning of a training has its own number, in ltkit.spec
@@ -204,12 +205,6 @@ class Store:
 
 def _size(path: Path) -> int:
     return sum(f.stat().st_size for f in [path, *path.rglob("*")] if f.is_file())
-
-
-def project_root() -> Path | None:
-    """The checkout that this package is run from, or None for a package installed elsewhere."""
-    root = Path(__file__).resolve().parents[2]
-    return root if (root / "pyproject.toml").exists() else None
 
 
 def default_path() -> Path:
