@@ -19,7 +19,13 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 WANTED = [Requirement(item) for item in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]]
-DISTRIBUTIONS = {"yaml": "pyyaml", "sklearn": "scikit-learn", "bs4": "beautifulsoup4", "IPython": "ipython"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+    "sklearn": "scikit-learn",
+    "bs4": "beautifulsoup4",
+    "IPython": "ipython",
+}
 
 sys.path.insert(0, str(ROOT / "tools"))
 
