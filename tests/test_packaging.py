@@ -64,7 +64,7 @@ def test_pins_that_do_not_hold_for_every_python_are_left_out() -> None:
     pinned = pins()
     for found in importlib.metadata.distributions():
         if pinned.get(canonicalize_name(found.metadata["Name"])) == found.version:
-            pythons = SpecifierSet(found.metadata["Requires-Python"] or "")
+            pythons = SpecifierSet(dict(found.metadata).get("Requires-Python") or "")
             assert all(python in pythons for python in constraints_tool.PYTHONS), found.metadata["Name"]
 
 
