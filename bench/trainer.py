@@ -1,9 +1,10 @@
 """Images a second: the loop one would write oneself, and ltkit with one network and with cohorts.
 
-    python bench/trainer.py [--rounds 5] [--seconds 6] [--only lenet|resnet20] [--markdown]
+    python bench/trainer.py [--rounds 5] [--seconds 6] [--only lenet|resnet20] [--members 1 8 32]
 
 All variants are set up first, then timed in turns (A B C A B C ...), so that a drift of the machine's speed hits all
-alike; the table gives medians. Training steps only: no evaluation, no compile time (listed apart). The plain loop has
+alike; the table gives medians. "2 x cohort of 8" is two cohorts in two threads that compute with one thread
+each, as the lab trains on a CPU. Training steps only: no evaluation, no compile time (listed apart). The plain loop has
 one network in fp32, a DataLoader over PIL images with torchvision's transforms, and torch.nn.utils.prune masks; its
 row is the faster of a loader in the process and of one with two workers. Images are random: only their shape matters.
 """
@@ -17,6 +18,8 @@ import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +29,7 @@ import torch
 from torch import nn
 
 from ltkit import models
+from ltkit.models.layers import NATIVE_BF16
 from ltkit.prune.distribution import random_mask
 from ltkit.prune.masks import apply
 from ltkit.seeds import generator
@@ -35,8 +39,8 @@ from ltkit.train.device import can_compile, pick
 
 BATCH, IMAGES, DENSITY = 128, 12_800, 0.2
 SETTINGS: dict[str, dict[str, Any]] = {
-    "lenet": {"arch": "lenet_300_100", "shape": (28, 28, 1), "task": {}, "compiled": (1, 8, 16)},
-    "resnet20": {"arch": "resnet20", "shape": (32, 32, 3), "task": {"crop": 4, "flip": True}, "compiled": (1, 8)},
+    "lenet": {"arch": "lenet_300_100", "shape": (28, 28, 1), "task": {}, "compiled": (8, 16)},
+    "resnet20": {"arch": "resnet20", "shape": (32, 32, 3), "task": {"crop": 4, "flip": True}, "compiled": (1,)},
 }
 Step = Callable[[], int]  # trains a little, returns how many images went through
 
@@ -173,6 +177,17 @@ def cohort(
     return step
 
 
+def beside(make: Callable[[], Step], workers: int) -> Step:
+    """Several cohorts at once, each in a thread that computes with one thread."""
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    cohorts = [make() for _ in range(workers)]
+
+    def several(one: Step) -> int:
+        return sum(one() for _ in range(8))  # so that they needn't wait for each other after every step
+
+    return lambda: sum(pool.map(several, cohorts))
+
+
 def measure(steps: dict[str, Step], rounds: int, seconds: float, device: torch.device) -> dict[str, list[float]]:
     """Images a second of each variant, `rounds` times in turns."""
     wait = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
@@ -196,6 +211,7 @@ def main() -> None:
     words.add_argument("--seconds", type=float, default=6.0)
     words.add_argument("--only", choices=list(SETTINGS))
     words.add_argument("--device", default="auto")
+    words.add_argument("--members", type=int, nargs="+", default=[1, 8, 32], help="sizes of cohorts")
     given = words.parse_args()
     device = pick(given.device)
     compiled = can_compile(device.type)
@@ -203,11 +219,11 @@ def main() -> None:
     print(f"torch {torch.__version__}, Python {platform.python_version()}, {where}, batch {BATCH}, density {DENSITY}")
     for name in [given.only] if given.only else list(SETTINGS):
         with TemporaryDirectory() as folder:
-            table(name, SETTINGS[name], device, Path(folder), compiled, given.rounds, given.seconds)
+            table(name, SETTINGS[name], device, Path(folder), compiled, given)
 
 
 def table(
-    name: str, setting: dict[str, Any], device: torch.device, folder: Path, compiled: bool, rounds: int, seconds: float
+    name: str, setting: dict[str, Any], device: torch.device, folder: Path, compiled: bool, given: argparse.Namespace
 ) -> None:
     """Sets up all variants of one network, times them, prints the table."""
     steps: dict[str, Step] = {}
@@ -224,13 +240,17 @@ def table(
 
     for workers in (0, 2):
         add(f"plain loop, {workers} loader workers", lambda workers=workers: plain(setting, device, workers))
-    variants = [(1, "fp32", False), (1, "bf16", False), (8, "fp32", False), (8, "bf16", False), (32, "bf16", False)]
+    precisions = ("fp32", "bf16") if NATIVE_BF16 or device.type != "cpu" else ("fp32",)
+    variants = [(members, precision, False) for members in given.members for precision in precisions]
     if compiled:
-        variants += [(members, "bf16", True) for members in setting["compiled"]]
+        variants += [(members, precisions[-1], True) for members in setting["compiled"]]
     for members, precision, use in variants:
-        label = f"ltkit, cohort of {members}, {precision}{', compiled' if use else ''}"
-        add(label, lambda m=members, p=precision, u=use: cohort(setting, device, folder, m, p, u))
-    found = measure(steps, rounds, seconds, device)
+        label = f"cohort of {members}, {precision}{', compiled' if use else ''}"
+        make = partial(cohort, setting, device, folder, members, precision, use)
+        add(f"ltkit, {label}", make)
+        if device.type == "cpu" and members < 32 and torch.get_num_threads() > 1:
+            add(f"ltkit, {torch.get_num_threads()} x {label}", partial(beside, make, torch.get_num_threads()))
+    found = measure(steps, given.rounds, given.seconds, device)
     middle = {label: statistics.median(values) for label, values in found.items()}
     base = max(rate for label, rate in middle.items() if label.startswith("plain"))
     print(f"\n{name}\n\n| variant | images/s (median) | min - max | ratio | set-up | peak memory grew by |")

@@ -13,7 +13,7 @@ import hashlib
 import json
 from fractions import Fraction
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -37,6 +37,9 @@ class Value(BaseModel):
     """A frozen value: unknown keys are refused, a user's mistake is one readable line."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # Fields that came after runs had been stored: at their default they are left out of the identity, so that what was
+    # trained before keeps its name.
+    later: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -159,7 +162,12 @@ class Recipe(Value):
 
 
 class Init(Value):
-    """Fresh weights. `draw` 0 is θ_0 of this seed, 1 the independent θ_0' of its re-initialized control, and so on."""
+    """Fresh weights. `draw` 0 is θ_0 of this seed, 1 the independent θ_0' of its re-initialized control, and so on.
+
+    `permute`, a seed: in each prunable tensor the weights that the mask keeps change places among themselves.
+    """
+
+    later: ClassVar[tuple[str, ...]] = ("permute",)
 
     kind: Literal["init"] = "init"
     seed: Seed = 0
@@ -167,6 +175,7 @@ class Init(Value):
     scheme: Literal["kaiming_normal", "kaiming_normal_out", "kaiming_uniform", "glorot_normal", "glorot_uniform"] = (
         "kaiming_normal"
     )
+    permute: Seed | None = None
 
 
 class From(Value):
@@ -174,12 +183,16 @@ class From(Value):
 
     Rewinding to epoch k is `epoch=k, resume=k` and takes the optimizer's state along; learning-rate rewinding is
     `epoch=None, resume=k` and fine-tuning `epoch=None, resume=0` with a recipe of its own, both with a fresh optimizer.
+    `permute`, a seed: in each prunable tensor the weights that the mask keeps change places among themselves.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("permute",)
 
     kind: Literal["from"] = "from"
     run: Run
     epoch: Annotated[int, Field(ge=0)] | None = None
     resume: Annotated[int, Field(ge=0)] = 0
+    permute: Seed | None = None
 
 
 class Dense(Value):
@@ -189,6 +202,8 @@ class Dense(Value):
 
 
 Prunable = Literal["default", "all", "no_shortcut"]  # see ltkit.models.prunable
+# How a mask's weights are shared out over the layers: see ltkit.prune.distribution.
+Distribution = Literal["uniform", "er", "erk", "smart", "balanced", "linear", "cubic", "ascending"]
 
 
 class _Amount(Value):
@@ -223,22 +238,57 @@ def round_half_up(value: Fraction) -> int:
 
 
 class Magnitude(_Amount):
-    """Keeps the largest (or smallest) |weights| of a trained run, among those that its own mask kept."""
+    """Keeps the largest (or smallest) |weights| of a trained run, among those that its own mask kept.
+
+    `scope`: one ranking over all layers; in each layer the same share; or in each layer what a distribution gives it
+    (with "smart" and a start from trained weights, the hybrid ticket of sanity_checks.md).
+    """
 
     kind: Literal["magnitude"] = "magnitude"
     run: Run
-    scope: Literal["global", "layer"] = "global"
+    scope: Literal["global", "layer"] | Distribution = "global"
     keep: Literal["largest", "smallest"] = "largest"  # smallest: the inverted mask
     prunable: Prunable = "default"
 
 
 class Random(_Amount):
-    """Positions at random, layer densities by a distribution (ER and ERK: gradient_flow.md P7)."""
+    """Positions at random, layer densities by a distribution (gradient_flow.md P7, sanity_checks.md section 2)."""
 
     kind: Literal["random"] = "random"
-    distribution: Literal["uniform", "er", "erk"] = "uniform"
+    distribution: Distribution = "uniform"
     seed: Seed = 0
     prunable: Prunable = "default"
+
+
+class Scored(_Amount):
+    """Keeps what a method scores highest (or lowest) before any training (sanity_checks.md sections 2 and 3).
+
+    `start` are the weights that are scored: those that will be trained, or the mask says nothing about them. `task`
+    gives the samples of SNIP and GraSP, `per_class` training images of each class, drawn by `seed`, not augmented; the
+    other methods see no data. `steps` > 1 prunes gradually, scoring what is left (SynFlow).
+    """
+
+    kind: Literal["scored"] = "scored"
+    method: Literal["magnitude", "snip", "grasp", "synflow"]
+    start: Init
+    task: Task | None = None
+    per_class: Annotated[int, Field(ge=1)] = 10
+    batch_norm: Literal["train", "eval"] = "train"  # whose statistics the scoring batch is normalised by: its own
+    halves: Literal["mixed", "sorted"] = (
+        "mixed"  # of GraSP's batch: all classes in each, or half of them as in its code
+    )
+    steps: Annotated[int, Field(ge=1, le=1000)] = 1
+    keep: Literal["largest", "smallest"] = "largest"  # smallest: the inverted mask
+    seed: Seed = 0
+    prunable: Prunable = "default"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.task is not None) != (self.method in ("snip", "grasp")):
+            raise ValueError(f"{self.method} {'sees no data' if self.task else 'needs a task to take samples from'}")
+        if self.steps > 1 and self.method != "synflow":
+            raise ValueError(f"{self.method} scores once; steps is for synflow")
+        return self
 
 
 class Shuffled(Value):
@@ -250,7 +300,7 @@ class Shuffled(Value):
 
 
 StartSpec = Annotated[Init | From, Field(discriminator="kind")]
-MaskSpec = Annotated[Dense | Magnitude | Random | Shuffled, Field(discriminator="kind")]
+MaskSpec = Annotated[Dense | Magnitude | Random | Scored | Shuffled, Field(discriminator="kind")]
 
 
 class Run(Value):
@@ -290,10 +340,10 @@ class Run(Value):
 
     @property
     def kind(self) -> str:
-        """A word for the eye: dense, ticket, reinit, rewound, finetuned, random, shuffled or inverted."""
-        if isinstance(self.mask, Magnitude) and self.mask.keep == "smallest":
+        """A word for the eye: dense, ticket, reinit, rewound, finetuned, random, scored, shuffled or inverted."""
+        if isinstance(self.mask, Magnitude | Scored) and self.mask.keep == "smallest":
             return "inverted"
-        if self.mask.kind in ("random", "shuffled"):
+        if self.mask.kind in ("random", "scored", "shuffled"):
             return self.mask.kind
         if isinstance(self.start, From):
             return "rewound" if self.start.epoch is not None else "finetuned"
@@ -338,7 +388,9 @@ def plain(value: Any, *, top: bool = True) -> Any:
     if isinstance(value, Run) and not top:
         return value.identity
     if isinstance(value, BaseModel):
-        return {key: plain(getattr(value, key), top=False) for key in type(value).model_fields}
+        fields = type(value).model_fields
+        late = {key for key in getattr(value, "later", ()) if getattr(value, key) == fields[key].default}
+        return {key: plain(getattr(value, key), top=False) for key in fields if key not in late}
     if isinstance(value, tuple):
         return [plain(item, top=False) for item in value]
     if isinstance(value, str) and value.startswith("npz:"):

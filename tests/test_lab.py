@@ -240,17 +240,24 @@ def test_a_prunable_set_of_its_own(tiny, lab):
     assert sizes[1] < sizes[0] < sizes[2]
 
 
-def test_a_layer_that_loses_everything_is_said(dense, caplog):
-    weights = {"fc1.weight": torch.ones(3, 4), "fc2.weight": torch.full((2, 3), 1e-3)}
+def test_a_layer_that_loses_everything_is_said(dense, lab, caplog):
     spec = Magnitude(run=dense, density=0.5)
-    mask = material.magnitude(spec, list(weights), weights, {})
-    assert masks.counts(mask) == {"fc1.weight": 9, "fc2.weight": 0}
-    assert f"the mask cut from {dense.name} keeps nothing of fc2.weight" in caplog.text
-    caplog.clear()
-    material.magnitude(spec.replace(scope="layer"), list(weights), weights, {})
+    weights = {"fc1.weight": torch.ones(3, 4), "fc2.weight": torch.full((2, 3), 1e-3)}
+    shapes = {name: tuple(t.shape) for name, t in weights.items()}
+    assert masks.counts(material.magnitude(spec, shapes, weights, {})) == {"fc1.weight": 9, "fc2.weight": 0}
+    lab.run([dense.replace(mask=spec.replace(density=0.9))])
     assert caplog.text == ""
-    material.magnitude(spec.replace(scope="layer", density=0.06), list(weights), weights, {})
-    assert "keeps nothing of fc2.weight" in caplog.text
+    lab.run([dense.replace(mask=spec.replace(scope="layer", density=0.01))])  # of 40 weights none
+    assert "the mask keeps nothing of fc3.weight" in caplog.text
+
+
+def test_masks_come_in_the_order_of_the_layers(dense, lab):
+    """safetensors gives a file's tensors in any order."""
+    run = tickets.random(dense, density=0.5)
+    lab.run([run, dense])
+    for _ in range(20):
+        assert list(lab.mask(run)) == ["fc1.weight", "fc2.weight", "fc3.weight"]
+    assert lab.mask(dense) == {}
 
 
 def test_more_weights_than_the_parent_has_left_is_one_clear_line(dense, lab):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ltkit import models
 from ltkit.errors import UserError
+from ltkit.models import layers
 from ltkit.models.layers import Linear
 from ltkit.spec import ARCHITECTURES, Init, Network
 
@@ -303,6 +304,22 @@ def test_bf16_products_leave_weights_and_statistics_in_fp32(arch: str) -> None:
     assert (rough.float() - exact).norm() < 0.05 * exact.norm()
     with torch.autocast("cpu", torch.bfloat16):
         assert net.eval()(x).isfinite().all()
+
+
+@pytest.mark.parametrize("arch", ["lenet_300_100", "lenet_5", "resnet8"])
+def test_bf16_is_the_same_arithmetic_on_a_cpu_without_it(arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, found = Network(arch=arch, width=0.25), []
+    for native in (True, False):
+        monkeypatch.setattr(layers, "NATIVE_BF16", native)
+        net, x = filled(network, DIGITS, 2).float(), images(2, 16, DIGITS).float()
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = net(x)
+        assert logits.dtype == torch.bfloat16
+        backward(logits.float())
+        grads = [p.grad for p in net.parameters() if p.grad is not None]
+        found.append([logits.float(), *grads])
+    for one, other in zip(*found, strict=True):  # sums in another order may round a bf16 up instead of down
+        assert (one - other).norm() <= 0.02 * one.norm()
 
 
 def test_compiles_as_one_graph_with_running_statistics() -> None:

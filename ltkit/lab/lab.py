@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any, Literal
 
 import pandas as pd
@@ -14,6 +16,7 @@ import torch
 from safetensors.torch import load
 from torch import Tensor
 
+from .. import models
 from ..models.cost import multiplications
 from ..prune.masks import Mask
 from ..spec import From, Run
@@ -22,6 +25,7 @@ from ..train import Job, Outcome, cohort_key, train
 from ..train.device import can_compile, pick
 from ..train.schedule import clock
 from . import material, record, state
+from .cohorts import Stopped, compose, each
 from .material import ParentDiverged, frame
 from .plan import Work, plan
 from .progress import Progress
@@ -55,7 +59,10 @@ class Lab:
     """Runs by their specs: `run` makes what is missing, `table`, `weights` and `mask` read what is there.
 
     `store` and `data` default to LTKIT_STORE and LTKIT_DATA; `device` is auto, cpu, cuda or mps; `members` bounds the
-    size of a cohort (None: what is fastest for the network and device).
+    size of a cohort (None: what is fastest for the network and device); `workers` is how many cohorts train side by
+    side (None: one a CPU thread, each computing with that thread alone, which is faster than sharing every operation
+    out, and makes results independent of the number of cores; one on a GPU). A mask that keeps nothing of a layer is
+    reported, or refused before anything is trained with it: `collapse`.
     """
 
     def __init__(
@@ -65,14 +72,18 @@ class Lab:
         device: str = "auto",
         *,
         members: int | None = None,
+        workers: int | None = None,
         compile: Compile = "auto",
         progress: bool = True,
         save_seconds: float = 60.0,
+        collapse: Literal["report", "refuse"] = "report",
     ) -> None:
         self.store = open_store(store)
         self.root = str(data) if data else None
         self.device = pick(device)
         self.members, self.compile, self.progress, self.save_seconds = members, compile, progress, save_seconds
+        self.collapse = collapse
+        self.workers = workers or (torch.get_num_threads() if self.device.type == "cpu" else 1)
         self.tally = Tally()
 
     def run(self, runs: Iterable[Run]) -> Tally:
@@ -91,15 +102,16 @@ class Lab:
         return tally
 
     def _make(self, todo: dict[str, Work]) -> bool:
-        """Trains all of `todo`, emptying it; False when a parent turned out to be damaged only when it was opened."""
+        """Trains all of `todo`; False when a parent turned out to be damaged only when it was opened."""
         bar = Progress(len(todo), sum(self._epochs(work) for work in todo.values()), self.progress and bool(todo))
+        alike = Counter(cohort_key(work.run) for work in todo.values())
+
+        def train_cohort(cohort: list[Work], stop: Event) -> None:
+            self._train(cohort, alike[cohort_key(cohort[0].run)], bar, stop)
+            bar.finished(len(cohort))
+
         try:
-            while todo:
-                cohort = self._next(todo)
-                self._train(cohort, todo, bar)
-                for work in cohort:
-                    del todo[work.run.name]
-                bar.finished(len(cohort))
+            each(compose(todo, self._size), train_cohort, self.workers, torch.get_num_threads() // self.workers or 1)
         except Damaged as error:
             log.warning("%s: it will be trained again", error)
             self.store.discard(error.name)
@@ -108,24 +120,21 @@ class Lab:
             bar.close()
         return True
 
+    def _size(self, run: Run) -> int:
+        return self.members or best_size(run, *frame(run, self.root), self.device)
+
     def _epochs(self, work: Work) -> int:
         first = work.run.start.resume if isinstance(work.run.start, From) else 0
         return max(1, (work.until or work.run.recipe.epochs or 1) - first)
 
-    def _next(self, todo: Mapping[str, Work]) -> list[Work]:
-        """The next cohort: what the longest chain waits for goes first, whatever may join it fills it up."""
-        ready = [w for w in todo.values() if not any(name in todo for name in w.waits_for)]
-        ready.sort(key=lambda work: -work.height)  # stable: equal heights stay in the order they were asked for
-        key, until = cohort_key(ready[0].run), ready[0].until
-        alike = [w for w in ready if w.until == until and cohort_key(w.run) == key]
-        return alike[: self.members or best_size(ready[0].run, *frame(ready[0].run, self.root), self.device)]
-
-    def _train(self, cohort: Sequence[Work], todo: Mapping[str, Work], bar: Progress) -> None:
+    def _train(self, cohort: Sequence[Work], alike: int, bar: Progress, stop: Event) -> None:
         jobs: list[Job] = []
         lost: dict[str, record.Files] = {}
         for work in cohort:
             try:
-                jobs.append(material.job(work.run, self.store, self.root, frozenset(work.keep)))
+                jobs.append(
+                    material.job(work.run, self.store, self.root, frozenset(work.keep), self.collapse == "refuse")
+                )
             except ParentDiverged as error:
                 lost |= record.undefined(work.run, str(error))
         if lost:
@@ -134,9 +143,13 @@ class Lab:
             return
         saved = state.path(self.store.path, jobs, cohort[0].until)
         outcomes: list[Outcome] = []
-        worth = self._worth_compiling(
-            jobs[0].run, sum(cohort_key(w.run) == cohort_key(jobs[0].run) for w in todo.values())
-        )
+        worth = self._worth_compiling(jobs[0].run, alike)
+
+        def tick(done: int, of: int, accuracy: float) -> None:
+            bar.epoch(len(jobs), accuracy)
+            if stop.is_set() and done < of:
+                raise Stopped
+
         try:
             outcomes = train(
                 jobs,
@@ -147,7 +160,7 @@ class Lab:
                 state=state.read(saved),
                 save_state=lambda content: state.write(saved, content),
                 save_seconds=self.save_seconds,
-                tick=lambda done, of, accuracy: bar.epoch(len(jobs), accuracy),
+                tick=tick,
             )
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if len(jobs) == 1 or not _out_of_memory(error):
@@ -156,7 +169,7 @@ class Lab:
             log.warning("%d networks don't fit the memory together: trying halves", len(jobs))
             half = len(cohort) // 2
             for part in (cohort[:half], cohort[half:]):
-                self._train(part, todo, bar)
+                self._train(part, alike, bar, stop)
             return
         published: dict[str, record.Files] = {}
         for outcome in outcomes:
@@ -182,8 +195,10 @@ class Lab:
         return {name: t for name, t in tensors.items() if not name.startswith("slots/")}
 
     def mask(self, run: Run) -> Mask:
-        """The mask that a finished run was trained under; {} for a dense one."""
-        return load(self.store.content(run.name, "mask.safetensors"))
+        """The mask that a finished run was trained under, in the order of the layers; {} for a dense one."""
+        found = load(self.store.content(run.name, "mask.safetensors"))  # a file's tensors come in any order
+        names = models.prunable(run.network, *frame(run, self.root), "all") if found else []
+        return {name: found[name] for name in names if name in found}
 
     def table(self, labelled: Iterable[tuple[Mapping[str, Any], Run]]) -> pd.DataFrame:
         """A row a run: its labels, then what became of it. Accuracies are of the last epoch, in percent."""
@@ -213,14 +228,12 @@ WORTH_COMPILING = {"cpu": 2e13, "cuda": 1e14, "mps": float("inf")}
 def best_size(run: Run, shape: tuple[int, int, int], classes: int, device: torch.device) -> int:
     """How many networks train fastest together: see bench/README.md.
 
-    On a GPU as many as keep it busy. On a CPU linear layers gain up to 16; convolutions gain while their maps are small
+    On a GPU as many as keep it busy. On a CPU, a thread a cohort, eight; but one where convolutions work on large maps
     (a grouped convolution beats single ones on 8x8 maps and loses to them on 32x32).
     """
     if device.type != "cpu":
         return 32
-    if run.network.arch == "lenet_300_100":
-        return 16
-    return 16 if shape[1] * shape[2] <= 16 * 16 else 1
+    return 8 if run.network.arch == "lenet_300_100" or shape[1] * shape[2] <= 16 * 16 else 1
 
 
 def _out_of_memory(error: BaseException) -> bool:

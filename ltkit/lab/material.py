@@ -12,11 +12,11 @@ from torch import Tensor
 
 from .. import data, models
 from ..errors import UserError
-from ..prune import masks
-from ..prune.distribution import layer_counts, random_mask
+from ..prune import masks, scores
+from ..prune.distribution import Shapes, layer_counts, random_mask
 from ..prune.masks import Mask
 from ..seeds import generator
-from ..spec import Dense, Init, Magnitude, MaskSpec, Random, Run, Shuffled, Task
+from ..spec import Dense, Init, Magnitude, MaskSpec, Network, Random, Run, Scored, Shuffled, Task, origin
 from ..store import Store
 from ..train import Job
 from .plan import needs_checkpoint
@@ -44,11 +44,25 @@ def _facts(task: Task, root: str | None) -> tuple[tuple[int, int, int], int, int
     return dataset.shape, dataset.classes, len(dataset.train_y)
 
 
-def job(run: Run, store: Store, root: str | None, keep: frozenset[int] = frozenset()) -> Job:
-    """Everything that a run starts from. Raises `ParentDiverged`, and `Damaged` for a parent that can't be trusted."""
+def job(run: Run, store: Store, root: str | None, keep: frozenset[int] = frozenset(), refuse: bool = False) -> Job:
+    """Everything that a run starts from. Raises `ParentDiverged`, and `Damaged` for a parent that can't be trusted.
+
+    A mask that keeps nothing of a layer is said to be one; with `refuse` it is a UserError.
+    """
     weights, slots = start(run, store, root)
     mask = make_mask(run, run.mask, store, root)
-    return Job(run, masks.apply(weights, mask), mask, slots, keep)
+    if empty := [name for name, count in masks.counts(mask).items() if count == 0]:
+        text = f"{run.name}: the mask keeps nothing of {', '.join(empty)}, no signal passes there (layer collapse)"
+        if refuse:
+            raise UserError(text)
+        log.warning(text)
+    weights = masks.apply(weights, mask)
+    if run.start.permute is not None:
+        within = mask or {
+            name: weights[name] == weights[name] for name in models.prunable(run.network, *frame(run, root))
+        }
+        weights = masks.permute_kept(weights, within, generator("permute", run.start.permute))
+    return Job(run, weights, mask, slots, keep)
 
 
 def start(run: Run, store: Store, root: str | None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -84,31 +98,72 @@ def make_mask(run: Run, spec: MaskSpec, store: Store, root: str | None) -> Mask:
         return {}
     if isinstance(spec, Shuffled):
         return masks.shuffle(make_mask(run, spec.mask, store, root), generator("shuffle", spec.seed))
+    if isinstance(spec, Scored):
+        return scored(spec, run.network, frame(run, root), root)
     shape, classes = frame(run, root)
     names = models.prunable(run.network, shape, classes, spec.prunable)
+    sizes = {name: tuple(t.shape) for name, t in models.init(run.network, shape, classes, origin(run)).items()}
+    shapes = {name: sizes[name] for name in names}
     if isinstance(spec, Random):
-        sizes = {name: tuple(t.shape) for name, t in models.init(run.network, shape, classes, Init()).items()}
-        shapes = {name: sizes[name] for name in names}
         total = sum(math.prod(shape) for shape in shapes.values())
-        per_layer = layer_counts(shapes, spec.kept(total), spec.distribution)
+        per_layer = shares(run.network, shapes, spec.kept(total), spec.distribution)
         return random_mask(shapes, per_layer, generator("random mask", spec.seed))
-    return magnitude(spec, names, trained(spec.run, store), load(store.content(spec.run.name, "mask.safetensors")))
+    return magnitude(spec, shapes, trained(spec.run, store), load(store.content(spec.run.name, "mask.safetensors")))
 
 
-def magnitude(spec: Magnitude, names: list[str], weights: Mapping[str, Tensor], parent: Mapping[str, Tensor]) -> Mask:
+def shares(network: Network, shapes: Shapes, kept: int, distribution: str) -> dict[str, int]:
+    """Weights kept in each tensor; UserError for a distribution that can't keep so many of this network."""
+    try:
+        return layer_counts(shapes, kept, distribution, vgg=network.arch.startswith("vgg"))
+    except ValueError as error:
+        raise UserError(f"{network.arch}: {error}") from None
+
+
+@functools.lru_cache(maxsize=128)
+def scored(spec: Scored, network: Network, frame: tuple[tuple[int, int, int], int], root: str | None) -> Mask:
+    """The mask of a method at initialization, in float64 on the CPU: it doesn't depend on where the run is trained.
+
+    Kept in memory for the controls that use it again.
+    """
+    shape, classes = frame
+    names = models.prunable(network, shape, classes, spec.prunable)
+    fresh = models.init(network, shape, classes, spec.start)
+    state = {name: t.double().unsqueeze(0) for name, t in fresh.items()}
+    kept = [spec.kept(sum(fresh[name].numel() for name in names))]
+    x = y = None
+    if spec.task:
+        dataset = data.load(spec.task, root)
+        rows = scores.balanced_rows(dataset.train_y, classes, spec.per_class, generator("scoring", spec.seed))
+        x = data.normalise(dataset.train_x[rows], dataset.mean, dataset.std).double().unsqueeze(0)
+        y = dataset.train_y[rows].unsqueeze(0)
+    return scores.score_masks(
+        models.build(network, shape, classes),
+        state,
+        names,
+        kept,
+        spec.method,
+        x,
+        y,
+        shape=shape,
+        rounds=spec.steps,
+        keep=spec.keep,
+        bn=spec.batch_norm,
+        halves=spec.halves,
+    )[0]
+
+
+def magnitude(spec: Magnitude, shapes: Shapes, weights: Mapping[str, Tensor], parent: Mapping[str, Tensor]) -> Mask:
     """The mask that `spec` cuts from trained `weights`, inside the `parent` mask of the run that trained them."""
     sign = 1 if spec.keep == "largest" else -1
-    scores = {name: sign * weights[name].abs() for name in names}
-    alive = {name: parent[name] if name in parent else weights[name] == weights[name] for name in names}
-    sizes, left = {n: s.numel() for n, s in scores.items()}, masks.counts(alive)
+    ranked = {name: sign * weights[name].abs() for name in shapes}
+    alive = {name: parent[name] if name in parent else weights[name] == weights[name] for name in shapes}
+    sizes, left = {n: s.numel() for n, s in ranked.items()}, masks.counts(alive)
+    total = spec.kept(sum(sizes.values()), sum(left.values()))
     try:
         if spec.scope == "layer":
-            mask = masks.by_layer(scores, {n: spec.kept(sizes[n], left[n]) for n in names}, alive)
-        else:
-            mask = masks.by_score(scores, spec.kept(sum(sizes.values()), sum(left.values())), alive)
+            return masks.by_layer(ranked, {n: spec.kept(sizes[n], left[n]) for n in shapes}, alive)
+        if spec.scope == "global":
+            return masks.by_score(ranked, total, alive)
+        return masks.by_layer(ranked, shares(spec.run.network, shapes, total, spec.scope), alive)
     except ValueError as error:  # a density above the one that the parent was trained at
         raise UserError(f"mask of {spec.run.name} at density {spec.density}: {error}") from None
-    empty = [name for name, count in masks.counts(mask).items() if count == 0]
-    if empty:
-        log.warning("the mask cut from %s keeps nothing of %s: no signal passes there", spec.run.name, ", ".join(empty))
-    return mask

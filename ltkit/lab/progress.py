@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from threading import Lock
 
 from tqdm.auto import tqdm
 
@@ -22,25 +23,28 @@ class Progress:
     def __init__(self, runs: int, epochs: int, show: bool) -> None:
         self.runs, self.epochs, self.done_runs, self.done_epochs = runs, epochs, 0, 0
         self.begun = self.said = time.monotonic()
+        self.lock = Lock()  # cohorts that train side by side speak at the same time
         self.lines = show and headless()
         self.bar = tqdm(total=epochs, unit="epoch", disable=not show or self.lines, leave=False)
         self.bar.set_description(f"0/{runs} runs")
 
     def epoch(self, networks: int, accuracy: float) -> None:
         """One more epoch of a cohort of so many networks."""
-        self.done_epochs += networks
-        self.bar.update(networks)
-        self.bar.set_postfix_str(f"training accuracy {accuracy:.1f} %", refresh=False)
-        now = time.monotonic()
-        if self.lines and now - self.said >= LINE_SECONDS:
-            self.said = now
-            left = (now - self.begun) * max(0.0, self.epochs / self.done_epochs - 1)
-            text = f"{self.done_runs}/{self.runs} runs, about {left:.0f} s left, training accuracy {accuracy:.1f} %"
-            print(text, file=sys.stderr, flush=True)
+        with self.lock:
+            self.done_epochs += networks
+            self.bar.update(networks)
+            self.bar.set_postfix_str(f"training accuracy {accuracy:.1f} %", refresh=False)
+            now = time.monotonic()
+            if self.lines and now - self.said >= LINE_SECONDS:
+                self.said = now
+                left = (now - self.begun) * max(0.0, self.epochs / self.done_epochs - 1)
+                text = f"{self.done_runs}/{self.runs} runs, about {left:.0f} s left, training accuracy {accuracy:.1f} %"
+                print(text, file=sys.stderr, flush=True)
 
     def finished(self, runs: int) -> None:
         """So many more runs are in the store."""
-        self.done_runs += runs
+        with self.lock:
+            self.done_runs += runs
         self.bar.set_description(f"{self.done_runs}/{self.runs} runs")
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ out, `end` (first convolution and classifier of the deep networks) only when eve
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -22,6 +23,8 @@ from ..errors import UserError
 Role = Literal["body", "shortcut", "end"]
 Size = tuple[int, int]  # height and width of a feature map
 LARGE_FROM = 64  # pixels of the shorter side from which the networks made for ImageNet use their ImageNet strides
+# A CPU without AVX-512 has no bf16 products: torch's fallback is thirty times slower than fp32.
+NATIVE_BF16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def fold(x: Tensor) -> Tensor:
@@ -35,6 +38,20 @@ def fold(x: Tensor) -> Tensor:
 def unfold(x: Tensor, members: int) -> Tensor:
     """(B, R*F) or (B, R*C, H, W) as features (R, B, F) with F = C*H*W, channels first."""
     return x.flatten(1).view(x.shape[0], members, -1).transpose(0, 1)
+
+
+def product(function: Callable[..., Tensor], x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """function(x, weight, bias); on a CPU without bf16 products the bf16 numbers are multiplied in fp32.
+
+    What comes out is the same but for the order of sums: bf16 numbers multiply exactly in fp32, sums are fp32 either
+    way, results are rounded to bf16. So a recipe means the same on every machine, and is slow on none.
+    """
+    asked = weight.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")
+    if not asked or NATIVE_BF16 or weight.device.type != "cpu":
+        return function(x, weight, bias)
+    with torch.autocast("cpu", enabled=False):
+        wide = (None if t is None else t.bfloat16().float() for t in (x, weight, bias))
+        return function(*wide).bfloat16()
 
 
 class Conv(nn.Module):
@@ -61,7 +78,10 @@ class Conv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias.flatten()
-        return F.conv2d(x, self.weight.flatten(0, 1), bias, self.stride, self.padding, groups=self.groups)
+        return product(self._convolve, x, self.weight.flatten(0, 1), bias)
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.conv2d(x, weight, bias, self.stride, self.padding, groups=self.groups)
 
 
 class Linear(nn.Module):
@@ -75,9 +95,13 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if len(self.weight) == 1:  # the ordinary kernel is faster than a batch of one
-            return F.linear(x[0], self.weight[0], self.bias[0]).unsqueeze(0)
-        # The weight as left factor: its gradient then comes out in its own layout (a third faster in bf16 on a CPU).
-        return torch.baddbmm(self.bias.unsqueeze(2), self.weight, x.transpose(1, 2)).transpose(1, 2)
+            return product(F.linear, x[0], self.weight[0], self.bias[0]).unsqueeze(0)
+        return product(_batched, x, self.weight, self.bias)
+
+
+def _batched(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    # The weight as left factor: its gradient then comes out in its own layout (a third faster in bf16 on a CPU).
+    return torch.baddbmm(bias.unsqueeze(2), weight, x.transpose(1, 2)).transpose(1, 2)
 
 
 class BatchNorm(nn.Module):

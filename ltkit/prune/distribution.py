@@ -1,9 +1,14 @@
-"""How a random mask shares its weights out over the layers: uniform, ER, ERK (gradient_flow.md section 2 and P7)."""
+"""How a random mask shares its weights out over the layers.
+
+uniform, er, erk                            gradient_flow.md section 2 and P7
+smart, balanced, linear, cubic, ascending   sanity_checks.md section 2: prescribed profiles over the depth
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 
 import torch
@@ -12,14 +17,29 @@ from .masks import Mask
 
 Shapes = Mapping[str, tuple[int, ...]]
 
+# Density of layer `at` = 1 ... depth - 1, up to a common factor; layer `depth`, the classifier, has one of its own.
+PROFILES: dict[str, Callable[[int, int], int]] = {
+    "smart": lambda at, depth: (depth - at + 1) ** 2 + (depth - at + 1),
+    "balanced": lambda at, depth: 1,
+    "linear": lambda at, depth: depth - at + 1,
+    "cubic": lambda at, depth: (depth - at + 1) ** 3,
+    "ascending": lambda at, depth: at**2 + at,
+}
+CLASSIFIER = Fraction(3, 10)  # its density in all profiles
 
-def layer_counts(shapes: Shapes, kept: int, distribution: str) -> dict[str, int]:
+
+def layer_counts(shapes: Shapes, kept: int, distribution: str, vgg: bool = False) -> dict[str, int]:
     """Weights kept in each tensor, `kept` in all.
 
-    Shapes are (out, in) or (out, in, height, width). ER weighs a layer by (in + out) / (in * out), ERK adds the
-    kernel's height and width above and below the line; both divide by a common factor, layers that would pass 1 are
-    dense.
+    Shapes are (out, in) or (out, in, height, width), in module order. ER weighs a layer by (in + out) / (in * out), ERK
+    adds the kernel's height and width above and below the line; both divide by a common factor, layers that would pass
+    1 are dense. For the profiles and `vgg` see `profile_counts`. Raises ValueError for a distribution that is unknown
+    and for a count that a profile can't keep.
     """
+    if distribution in PROFILES:
+        return profile_counts(shapes, kept, distribution, vgg)
+    if distribution not in ("uniform", "er", "erk"):
+        raise ValueError(f"unknown distribution '{distribution}'")
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
     raw = {name: _raw(shape, distribution) for name, shape in shapes.items()}
     dense: set[str] = set()
@@ -52,6 +72,85 @@ def _apportion(share: Mapping[str, Fraction], kept: int, sizes: Mapping[str, int
             counts[name] += 1
     assert sum(counts.values()) == kept, "largest remainders always fit"
     return counts
+
+
+def profile_counts(shapes: Shapes, kept: int, profile: str, vgg: bool = False) -> dict[str, int]:
+    """Weights kept in each tensor by one of `PROFILES`, `kept` in all (sanity_checks.md section 2: smart ratio).
+
+    The last tensor is the classifier and keeps 0.3 of its weights; the others share the rest of the budget in
+    proportion to profile times size. With `vgg` (a VGG network) every profile but balanced is divided by the square of
+    the layer's number. A layer that would keep more than it has is dense, its surplus goes to the next layers until one
+    has room for all of it. A count may be 0: `ascending` leaves nothing of ResNet-32's first convolution.
+
+    Deviation: the paper rounds down and leaves the total a few weights short. Here the missing ones go to the largest
+    remainders among the layers that are neither dense by that clipping nor the classifier, so that counts are exact.
+
+    Raises ValueError where the profile is not defined or its budget can't be met: without a linear classifier at the
+    end, with that layer alone, with `kept` below the classifier's share or above what the profile can keep, and where
+    a layer behind the first with room would keep more than it has, which the paper's code cuts without redistribution.
+    """
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+    *layers, classifier = shapes
+    if not layers or len(shapes[classifier]) != 2:
+        raise ValueError(
+            f"the {profile} profile needs everything prunable, a linear classifier last and other layers before it; "
+            f"here are {len(shapes)} layers, the last is {classifier}"
+        )
+    counts = {classifier: int(CLASSIFIER * sizes[classifier])}
+    budget, room = kept - counts[classifier], sum(sizes[name] for name in layers)
+    if not 0 <= budget <= room:
+        raise ValueError(
+            f"the {profile} profile can't keep {kept} weights: the classifier keeps {counts[classifier]}, "
+            f"the other layers at most {room}"
+        )
+    squares = vgg and profile != "balanced"
+    raw = {
+        name: Fraction(PROFILES[profile](at, len(shapes)), at**2 if squares else 1)
+        for at, name in enumerate(layers, start=1)
+    }
+    scale = Fraction(budget, sum(int(sizes[name] * raw[name]) for name in layers))
+    share = {name: scale * raw[name] for name in layers}
+    clipped = _clip(share, sizes)
+    for name in layers:
+        if share[name] > 1:
+            raise ValueError(
+                f"the {profile} profile can't keep {kept} weights: {name} would keep {float(share[name]):.2f} times "
+                "what it has, and no layer takes that surplus"
+            )
+        counts[name] = int(share[name] * sizes[name])
+    missing = kept - sum(counts.values())
+    step = 1 if missing > 0 else -1  # flooring γ's denominator can leave a tiny budget over instead of short
+    free = [name for name in layers if name not in clipped]
+    free.sort(key=lambda name: step * (counts[name] - share[name] * sizes[name]))  # stable: ties stay in layer order
+    for name in itertools.cycle([*free, *reversed(clipped)]):
+        if missing == 0:
+            break
+        if 0 <= counts[name] + step <= sizes[name]:
+            counts[name] += step
+            missing -= step
+    return {name: counts[name] for name in shapes}
+
+
+def _clip(share: dict[str, Fraction], sizes: Mapping[str, int]) -> list[str]:
+    """Cuts densities above 1 from the front and hands their surplus on, in place; the layers that are dense by that.
+
+    It stops at the first layer that leaves no surplus, as the paper's code does.
+    """
+    clipped, surplus = [], 0
+    for name in share:
+        size = sizes[name]
+        if share[name] >= 1:
+            surplus += int((share[name] - 1) * size)
+        elif (room := int((1 - share[name]) * size)) >= surplus:
+            share[name] += Fraction(surplus, size)
+            break
+        else:
+            surplus -= room
+        share[name] = Fraction(1)
+        clipped.append(name)
+        if surplus == 0:
+            break
+    return clipped
 
 
 def random_mask(shapes: Shapes, kept: Mapping[str, int], generator: torch.Generator) -> Mask:

@@ -63,6 +63,20 @@ def shuffle(mask: Mapping[str, Tensor], generator: torch.Generator) -> Mask:
     return {name: m.flatten()[torch.randperm(m.numel(), generator=generator)].view(m.shape) for name, m in mask.items()}
 
 
+def permute_kept(
+    weights: Mapping[str, Tensor], mask: Mapping[str, Tensor], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """The weights that each tensor keeps, permuted among the kept positions (sanity_checks.md section 3, check 4).
+
+    Mask, counts and each layer's distribution of values stay; which value stands where is chance.
+    """
+    moved = {name: w.clone() for name, w in weights.items() if name in mask}
+    for name, w in moved.items():
+        kept = w[mask[name]]
+        w[mask[name]] = kept[torch.randperm(kept.numel(), generator=generator)]
+    return {**weights, **moved}
+
+
 def counts(mask: Mapping[str, Tensor]) -> dict[str, int]:
     """How many weights each tensor keeps."""
     return {name: int(m.sum()) for name, m in mask.items()}

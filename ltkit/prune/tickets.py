@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ..spec import From, Init, Magnitude, MaskSpec, Prunable, Random, Run, Shuffled, origin
+from ..spec import Distribution, From, Init, Magnitude, MaskSpec, Prunable, Random, Run, Scored, Shuffled, origin
 
 Scope = Literal["global", "layer"]
 
@@ -70,9 +70,9 @@ def shuffled(winner: Run, seed: int | None = None) -> Run:
 
 
 def inverted(winner: Run) -> Run:
-    """As many weights, but the smallest instead of the largest ones of the run that the mask was made from."""
-    if not isinstance(winner.mask, Magnitude):
-        raise ValueError(f"only a magnitude mask can be inverted, not a {winner.mask.kind} one")
+    """As many weights, but the lowest-scored instead of the highest (F's inversion, sanity_checks.md check 7)."""
+    if not isinstance(winner.mask, Magnitude | Scored):
+        raise ValueError(f"only a mask of scores can be inverted, not a {winner.mask.kind} one")
     return winner.replace(mask=winner.mask.replace(keep="smallest"))
 
 
@@ -82,12 +82,38 @@ def random(
     density: float | None = None,
     rate: float | None = None,
     rounds: int = 1,
-    distribution: Literal["uniform", "er", "erk"] = "uniform",
+    distribution: Distribution = "uniform",
     prunable: Prunable = "default",
 ) -> Run:
     """θ_0 under random positions, its layer densities from `distribution`."""
     mask = Random(
         density=density, rate=rate, rounds=rounds, distribution=distribution, seed=dense.order, prunable=prunable
+    )
+    return ticket(dense, mask)
+
+
+def scored(
+    dense: Run,
+    method: Literal["magnitude", "snip", "grasp", "synflow"],
+    *,
+    density: float,
+    per_class: int = 10,
+    steps: int | None = None,
+    prunable: Prunable = "default",
+) -> Run:
+    """θ_0 under the mask that `method` finds on θ_0 itself (sanity_checks.md section 3); 100 steps for SynFlow."""
+    if isinstance(dense.start, From):
+        raise ValueError("methods at initialization score fresh weights, not trained ones")
+    task = dense.task.replace(crop=0, flip=False) if method in ("snip", "grasp") else None
+    mask = Scored(
+        method=method,
+        start=dense.start,
+        task=task,
+        density=density,
+        per_class=per_class if task else 10,
+        steps=steps or (100 if method == "synflow" else 1),
+        seed=dense.order,
+        prunable=prunable,
     )
     return ticket(dense, mask)
 

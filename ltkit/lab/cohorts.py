@@ -1,0 +1,87 @@
+"""Which runs train together, and several such cohorts side by side.
+
+Who trains with whom is settled before anything is trained and doesn't depend on how fast what came out: the bits of a
+result depend, a little, on the company that it was computed in.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from threading import Event
+
+import torch
+
+from ..spec import Run
+from ..train import cohort_key
+from .plan import Work
+
+
+class Stopped(Exception):
+    """Another cohort failed, or Ctrl-C was pressed: this one ends at the end of its epoch."""
+
+
+def compose(todo: Mapping[str, Work], size: Callable[[Run], int]) -> list[list[Work]]:
+    """The work as cohorts of at most `size(run)` runs, each after those it waits for.
+
+    What the longest chain waits for goes first, whatever may join it fills it up; equals stay in the order of `todo`.
+    """
+    place = {name: number for number, name in enumerate(todo)}
+    open_parents = {name: len(work.waits_for) for name, work in todo.items()}
+    children: dict[str, list[str]] = {name: [] for name in todo}
+    for name, work in todo.items():
+        for parent in work.waits_for:
+            children[parent].append(name)
+    groups: dict[tuple[str, int | None], list[tuple[int, int, str]]] = {}  # heaps: tallest first, then as asked for
+
+    def ready(name: str) -> None:
+        work = todo[name]
+        group = groups.setdefault((cohort_key(work.run), work.until), [])
+        heapq.heappush(group, (-work.height, place[name], name))
+
+    for name, count in open_parents.items():
+        if not count:
+            ready(name)
+    cohorts: list[list[Work]] = []
+    while groups:
+        key = min(groups, key=lambda key: groups[key][0])
+        group = groups[key]
+        most = size(todo[group[0][2]].run)
+        names = [heapq.heappop(group)[2] for _ in range(min(most, len(group)))]
+        if not group:
+            del groups[key]
+        cohorts.append([todo[name] for name in names])
+        for child in (child for name in names for child in children[name]):
+            open_parents[child] -= 1
+            if not open_parents[child]:
+                ready(child)
+    return cohorts
+
+
+def each(cohorts: Sequence[list[Work]], train: Callable[[list[Work], Event], None], workers: int, threads: int) -> None:
+    """Calls `train(cohort, stop)` for every cohort, parents before children, up to `workers` at a time.
+
+    Each worker is a thread of this process that computes with `threads` threads of its own. With one worker everything
+    happens here, in order. An error, Ctrl-C included, sets `stop` and is raised when the others have ended.
+    """
+    stop = Event()
+    if workers == 1:
+        for cohort in cohorts:
+            train(cohort, stop)
+        return
+    waiting, missing = list(cohorts), {work.run.name for cohort in cohorts for work in cohort}
+    running: dict[Future[None], list[Work]] = {}
+    with ThreadPoolExecutor(workers, "cohort", torch.set_num_threads, (threads,)) as pool:
+        try:
+            while waiting or running:
+                for cohort in list(waiting):
+                    if len(running) < workers and not any(work.waits_for & missing for work in cohort):
+                        waiting.remove(cohort)
+                        running[pool.submit(train, cohort, stop)] = cohort
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    cohort = running.pop(future)
+                    future.result()
+                    missing -= {work.run.name for work in cohort}
+        finally:
+            stop.set()
