@@ -4,7 +4,16 @@ A study takes a claim from its paper's tuple (`find(EXISTENCE, "A1b")`), makes o
 and asks `judge`. What can't be tested is listed too (`untested`).
 """
 
-from .claims import EXISTENCE, Claim, find
+from .claims import (
+    EXISTENCE,
+    GRADIENT_FLOW,
+    GREEDY_BOUNDS,
+    MODE_CONNECTIVITY,
+    SANITY_CHECKS,
+    WEIGHT_CORRELATION,
+    Claim,
+    find,
+)
 from .conditions import conditions, tau_sim
 from .judge import Verdict, judge, untested
 from .prize import judge_prize, network_prize
@@ -13,6 +22,11 @@ from .stats import Estimate, detectable, estimate, holm, p_above, p_below, paire
 
 __all__ = [
     "EXISTENCE",
+    "GRADIENT_FLOW",
+    "GREEDY_BOUNDS",
+    "MODE_CONNECTIVITY",
+    "SANITY_CHECKS",
+    "WEIGHT_CORRELATION",
     "Claim",
     "Estimate",
     "Verdict",
