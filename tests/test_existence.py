@@ -6,35 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ltkit import notebook, params
+from ltkit import params
 from ltkit.errors import UserError
 from ltkit.studies import existence, existence_claims
 from ltkit.studies.existence import Params
 from ltkit.verdict import EXISTENCE
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOK = ROOT / "notebooks" / "existence.ipynb"
-FILES = sorted(ROOT.glob("params/*/existence.yaml"))
 SMOKE = params.load(ROOT / "params/smoke/existence.yaml", Params)
 QUICK = params.load(ROOT / "params/quick/existence.yaml", Params)
-
-
-def test_every_scale_has_its_parameters():
-    assert [file.parent.name for file in FILES] == ["mnist", "paper", "quick", "smoke"]
-
-
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
-def test_parameter_files_validate_and_name_their_scale(file):
-    assert params.load(file, Params).scale == file.parent.name
-    assert set(params.read(file)) == set(Params.model_fields)
-
-
-def test_notebook_cell_model_and_smoke_file_are_one_list():
-    cell = notebook.defaults(NOTEBOOK)
-    assert list(cell) == list(params.read(ROOT / "params/smoke/existence.yaml"))
-    assert set(cell) == set(Params.model_fields)
-    assert Params(**cell) == SMOKE
-    assert all(notebook.meanings(NOTEBOOK).values())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,233 @@
+"""The sanity-check study (sanity_checks.md): which runs it needs. What they say is in `sanity_checks_claims`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Literal, Self
+
+import pandas as pd
+from pydantic import Field, model_validator
+
+from ..errors import nearest
+from ..lab import Lab
+from ..params import Parameters
+from ..prune import checks, tickets
+from ..prune.masks import counts
+from ..spec import Density, Init, Magnitude, Recipe, Run, Seed, Share, Task
+from .existence import network
+
+Labelled = tuple[dict[str, Any], Run]
+
+# What each method takes its mask and its weights from.
+METHODS = {
+    **dict.fromkeys(("snip", "grasp"), "initial"),
+    **dict.fromkeys(("synflow", "magnitude"), "initial"),
+    **dict.fromkeys(("lt", "imp"), "initial"),
+    **dict.fromkeys(("weight_rewinding", "lr_rewinding"), "partial"),
+    **dict.fromkeys(("hybrid", "hybrid_uniform", "hybrid_erk"), "hybrid"),
+    **dict.fromkeys(("random", "smart", "balanced", "linear", "cubic", "ascending", "er", "erk"), "random"),
+}
+CHECKS = ("corrupted", "labels", "pixels", "rearranged", "reinit", "inverted", "weights", "halved", "shortened")
+PRETRAINED = ("lt", "imp", "weight_rewinding", "lr_rewinding", "hybrid", "hybrid_uniform", "hybrid_erk")
+
+
+class Params(Parameters):
+    """Parameters of `notebooks/sanity_checks.ipynb`; the notebook's cell says what each means."""
+
+    scale: str
+    data: str
+    networks: tuple[str, ...]
+    contrasts: tuple[str, ...] = Field(min_length=0)
+    methods: tuple[str, ...]
+    unchecked: tuple[str, ...] = Field(min_length=0)
+    checks: tuple[str, ...]
+    contrast_methods: tuple[str, ...] = Field(min_length=0)
+    contrast_checks: tuple[str, ...] = Field(min_length=0)
+    densities: tuple[Density, ...]
+    check_densities: tuple[Density, ...]
+    contrast_densities: tuple[Density, ...]
+    lr: Annotated[float, Field(gt=0, le=100)]
+    epochs: Annotated[int, Field(ge=2)]
+    contrast_epochs: Annotated[int, Field(ge=2)]
+    rewind: Share
+    partial_length: Literal["rest", "full"]
+    batch_size: Annotated[int, Field(ge=1)]
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0, le=1)]
+    schedule: Literal["constant", "step", "cosine"]
+    milestones: tuple[Share, ...]
+    crop: Annotated[int, Field(ge=0, le=16)]
+    flip: bool
+    precision: Literal["fp32", "bf16"]
+    per_class: Annotated[int, Field(ge=1)]
+    synflow_steps: Annotated[int, Field(ge=1, le=1000)]
+    imp_rounds: Annotated[int, Field(ge=1, le=100)]
+    prunable: Literal["default", "all", "no_shortcut"]
+    empty_layers: Literal["report", "refuse"]
+    seeds: tuple[Seed, ...]
+    validation: Annotated[float, Field(ge=0, le=0.5)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name in self.networks + self.contrasts:
+            network(name)
+        for key in ("methods", "unchecked", "contrast_methods", "checks", "contrast_checks"):
+            known = tuple(CHECKS) if key.endswith("checks") else tuple(METHODS)
+            for name in getattr(self, key):
+                if name not in known:
+                    raise ValueError(f"{key}: no '{name}'{nearest(name, known)}; known: {', '.join(known)}")
+        if twice := set(self.methods) & set(self.unchecked):
+            raise ValueError(f"unchecked: {', '.join(sorted(twice))} stands among methods too")
+        if extra := set(self.check_densities) - set(self.densities):
+            raise ValueError(f"check_densities must be among densities, {min(extra)} isn't in {list(self.densities)}")
+        if self.rewind_epoch(self.epochs) >= self.epochs:
+            raise ValueError(f"rewind ({self.rewind}) leaves nothing of {self.epochs} epochs")
+        return self
+
+    def epochs_of(self, name: str) -> int:
+        """Training length of a network."""
+        return self.epochs if name in self.networks else self.contrast_epochs
+
+    def rewind_epoch(self, epochs: int) -> int:
+        """The epoch that partially-trained tickets go back to, at least 1."""
+        return max(1, round(self.rewind * epochs))
+
+    def methods_of(self, name: str) -> tuple[str, ...]:
+        """Methods of a network, those without checks included."""
+        return self.methods + self.unchecked if name in self.networks else self.contrast_methods
+
+    def checks_of(self, name: str) -> tuple[str, ...]:
+        """Checks of a network."""
+        return self.checks if name in self.networks else self.contrast_checks
+
+    def densities_of(self, name: str) -> tuple[float, ...]:
+        """Densities of a network's tickets."""
+        return self.densities if name in self.networks else self.contrast_densities
+
+    def check_densities_of(self, name: str) -> tuple[float, ...]:
+        """Densities of a network at which its checks are made."""
+        return self.check_densities if name in self.networks else self.contrast_densities
+
+
+def dense(params: Params, name: str, seed: int) -> Run:
+    """The dense network of one seed."""
+    recipe = Recipe(
+        lr=params.lr,
+        momentum=params.momentum,
+        weight_decay=params.weight_decay,
+        epochs=params.epochs_of(name),
+        batch_size=params.batch_size,
+        schedule=params.schedule,
+        milestones=params.milestones,
+        precision=params.precision,
+    )
+    task = Task(data=params.data, validation=params.validation, crop=params.crop, flip=params.flip)
+    start = Init(seed=seed, scheme="glorot_normal" if name.startswith("lenet") else "kaiming_normal")
+    return Run(task=task, network=network(name), recipe=recipe, start=start, order=seed)
+
+
+def method(params: Params, whole: Run, name: str, density: float) -> Run:
+    """The run of a method at a density, before any check."""
+    if name in ("snip", "grasp", "synflow", "magnitude"):
+        steps = params.synflow_steps if name == "synflow" else None
+        given: dict[str, Any] = {"density": density, "per_class": params.per_class, "prunable": params.prunable}
+        return tickets.scored(whole, name, steps=steps, **given)  # type: ignore[arg-type]
+    if METHODS[name] == "random":
+        distribution = "uniform" if name == "random" else name
+        return tickets.random(whole, density=density, distribution=distribution, prunable=params.prunable)  # type: ignore[arg-type]
+    mask = Magnitude(run=whole, density=density, prunable=params.prunable)
+    if name == "lt":
+        return tickets.ticket(whole, mask)
+    if name == "imp":
+        return iterative(params, whole, density)
+    back = params.rewind_epoch(whole.recipe.epochs or 1)
+    if name == "weight_rewinding":
+        return longer(params, tickets.ticket(whole, mask, back))
+    scope: Any = {"hybrid": "smart", "hybrid_uniform": "layer", "hybrid_erk": "erk"}.get(name, "global")
+    return longer(params, tickets.fine_tune(whole, mask.replace(scope=scope), resume=back))
+
+
+def iterative(params: Params, whole: Run, density: float) -> Run:
+    """IMP in `imp_rounds` rounds of equal rate, its last mask exactly at `density`, rewound to θ_0."""
+    trained = whole
+    for done in range(1, params.imp_rounds + 1):
+        target = density if done == params.imp_rounds else round(density ** (done / params.imp_rounds), 6)
+        mask = Magnitude(run=trained, density=target, prunable=params.prunable)
+        trained = tickets.ticket(whole, mask)
+    return trained
+
+
+def longer(params: Params, run: Run) -> Run:
+    """A rewound run as it is, or with as many epochs as the dense one had behind its rewinding point (`full`)."""
+    epochs, back = run.recipe.epochs or 1, getattr(run.start, "resume", 0)
+    if params.partial_length == "rest":
+        return run
+    whole = epochs + back
+    milestones = tuple(m * epochs / whole for m in run.recipe.milestones)  # at the epochs where the dense one has them
+    return run.replace(recipe=run.recipe.replace(epochs=whole, milestones=milestones))
+
+
+def checked(run: Run, name: str, check: str) -> Run | None:
+    """The run under a check; None where the check doesn't apply to the method or changes nothing."""
+    if check in ("halved", "shortened") and name not in PRETRAINED:
+        return None
+    if check == "inverted" and METHODS[name] == "random":
+        return None
+    apply: dict[str, Callable[[Run], Run]] = {
+        "corrupted": checks.corrupted,
+        "labels": lambda run: checks.corrupted(run, pixels=False),
+        "pixels": lambda run: checks.corrupted(run, labels=False),
+        "rearranged": tickets.shuffled,
+        "reinit": tickets.reinit,
+        "inverted": tickets.inverted,
+        "weights": checks.weights_shuffled,
+        "halved": checks.halved,
+        "shortened": checks.shortened,
+    }
+    found = apply[check](run)
+    return None if found == run else found
+
+
+def grid(params: Params) -> list[Labelled]:
+    """Every run of the study with its labels: network, method, check (none: the original), density, seed."""
+    return [
+        item for name in params.networks + params.contrasts for seed in params.seeds for item in of(params, name, seed)
+    ]
+
+
+def of(params: Params, name: str, seed: int) -> Iterator[Labelled]:
+    """One network and seed: dense, each method at each density, and each method that is checked under each check."""
+    whole = dense(params, name, seed)
+    labels = {"network": name, "seed": seed}
+    yield {**labels, "method": "dense", "check": "none", "density": 1.0}, whole
+    for density in params.densities_of(name):
+        for one in params.methods_of(name):
+            run, at = method(params, whole, one, density), {**labels, "method": one, "density": density}
+            yield {**at, "check": "none"}, run
+            if one in params.unchecked or density not in params.check_densities_of(name):
+                continue
+            for check in params.checks_of(name):
+                if (other := checked(run, one, check)) is not None:
+                    yield {**at, "check": check}, other
+
+
+def collect(params: Params, lab: Lab) -> pd.DataFrame:
+    """Trains what is missing and gives the study's table, a row a run."""
+    labelled = grid(params)
+    lab.run(run for _, run in labelled)
+    return lab.table(labelled)
+
+
+def layers(params: Params, lab: Lab) -> pd.DataFrame:
+    """How many weights each layer of each mask keeps: a row a layer, with the labels of `grid`.
+
+    Columns: the labels, layer, number (1 is the first), kept, size.
+    """
+    rows = []
+    for labels, run in grid(params):
+        for number, (layer, mask) in enumerate(lab.mask(run).items(), start=1):
+            kept = counts({layer: mask})[layer]
+            rows.append(
+                {**labels, "layer": layer, "number": number, "kept": kept, "size": mask.numel(), "run": run.name}
+            )
+    return pd.DataFrame(rows)
