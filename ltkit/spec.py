@@ -1,8 +1,8 @@
 """What one training is: a frozen value with an identity.
 
-A `Run` holds everything that decides the result of one training and nothing else. Starts and masks refer to other
-runs, so a study is a graph of runs. The identity is the SHA-256 of the canonical JSON of the validated value in which
-each run that is referred to stands as its own identity (a Merkle graph: the cost doesn't grow with the depth).
+A `Run` holds everything that decides the result of one training and nothing else. Starts, masks and extra losses refer
+to other runs, so a study is a graph of runs. The identity is the SHA-256 of the canonical JSON of the validated value
+in which each run that is referred to stands as its own identity (a Merkle graph: the cost doesn't grow with the depth).
 
 Not part of it: device, storage, paths, worker counts, how runs were grouped into cohorts, commit.
 """
@@ -299,12 +299,61 @@ class Shuffled(Value):
     seed: Seed = 0
 
 
+class Repel(Value):
+    """J_r of mode_connectivity.md section 2: strength / K times the sum of squared cosines to K runs' final weights.
+
+    The angle is that of the prunable tensors as one vector, under the mask of the run that is trained. Above 0 it
+    repels (the paper's 2), below 0 it attracts (its -1).
+    """
+
+    kind: Literal["repel"] = "repel"
+    runs: tuple[Run, ...]
+    strength: float
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.runs:
+            raise ValueError("repel needs at least one run")
+        if len(set(self.runs)) < len(self.runs):
+            raise ValueError("repel names a run twice")
+        _has_strength(self.strength)
+        return self
+
+
+class Anchor(Value):
+    """strength / 2 times the squared distance of the kept prunable weights to `run`'s final ones (None: to the start).
+
+    Above 0 it pulls towards them, below 0 it pushes away.
+    """
+
+    kind: Literal["anchor"] = "anchor"
+    run: Run | None = None
+    strength: float
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        _has_strength(self.strength)
+        return self
+
+
+def _has_strength(strength: float) -> None:
+    # Or the same training would have two names.
+    if strength == 0:
+        raise ValueError("a strength of 0 is no extra loss: leave it out")
+
+
 StartSpec = Annotated[Init | From, Field(discriminator="kind")]
 MaskSpec = Annotated[Dense | Magnitude | Random | Scored | Shuffled, Field(discriminator="kind")]
+ExtraSpec = Annotated[Repel | Anchor, Field(discriminator="kind")]
 
 
 class Run(Value):
-    """One training. `order` is the seed of data order and augmentation: twins that share it see the same batches."""
+    """One training. `order` is the seed of data order and augmentation: twins that share it see the same batches.
+
+    `extra` is a loss that is added to the cross-entropy.
+    """
+
+    later: ClassVar[tuple[str, ...]] = ("extra",)
 
     task: Task
     network: Network
@@ -312,6 +361,7 @@ class Run(Value):
     start: StartSpec = Init()
     mask: MaskSpec = Dense()
     order: Seed = 0
+    extra: ExtraSpec | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -340,7 +390,14 @@ class Run(Value):
 
     @property
     def kind(self) -> str:
-        """A word for the eye: dense, ticket, reinit, rewound, finetuned, random, scored, shuffled or inverted."""
+        """A word for the eye: dense, ticket, reinit, rewound, finetuned, random, scored, shuffled or inverted.
+
+        With an extra loss, whatever mask and start: repelled, attracted or anchored.
+        """
+        if isinstance(self.extra, Repel):
+            return "repelled" if self.extra.strength > 0 else "attracted"
+        if isinstance(self.extra, Anchor):
+            return "anchored"
         if isinstance(self.mask, Magnitude | Scored) and self.mask.keep == "smallest":
             return "inverted"
         if self.mask.kind in ("random", "scored", "shuffled"):
@@ -353,7 +410,7 @@ class Run(Value):
 
     @cached_property
     def parents(self) -> tuple[Run, ...]:
-        """The runs whose weights or masks this one needs, each once."""
+        """The runs whose weights or masks this one needs, each once: of its start, its mask, its extra loss."""
         found: dict[Run, None] = {}
         if isinstance(self.start, From):
             found[self.start.run] = None
@@ -362,6 +419,10 @@ class Run(Value):
             mask = mask.mask
         if isinstance(mask, Magnitude):
             found[mask.run] = None
+        if isinstance(self.extra, Repel):
+            found |= dict.fromkeys(self.extra.runs)
+        if isinstance(self.extra, Anchor) and self.extra.run is not None:
+            found[self.extra.run] = None
         return tuple(found)
 
     def __eq__(self, other: object) -> bool:
@@ -406,5 +467,5 @@ def canonical(run: Run) -> str:
     return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-for model in (From, Magnitude, Shuffled, Run):
+for model in (From, Magnitude, Shuffled, Repel, Anchor, Run):
     model.model_rebuild()

@@ -1,4 +1,4 @@
-"""From a run's words to tensors: its start, its mask. Reads parents from the store."""
+"""From a run's words to tensors: its start, its mask, what its extra loss refers to. Reads parents from the store."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Mapping
 
+import torch
 from safetensors.torch import load
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from ..prune import masks, scores
 from ..prune.distribution import Shapes, layer_counts, random_mask
 from ..prune.masks import Mask
 from ..seeds import generator
-from ..spec import Dense, Init, Magnitude, MaskSpec, Network, Random, Run, Scored, Shuffled, Task, origin
+from ..spec import Dense, Init, Magnitude, MaskSpec, Network, Random, Repel, Run, Scored, Shuffled, Task, origin
 from ..store import Store
 from ..train import Job
 from .plan import needs_checkpoint
@@ -62,7 +63,31 @@ def job(run: Run, store: Store, root: str | None, keep: frozenset[int] = frozens
             name: weights[name] == weights[name] for name in models.prunable(run.network, *frame(run, root))
         }
         weights = masks.permute_kept(weights, within, generator("permute", run.start.permute))
-    return Job(run, weights, mask, slots, keep)
+    return Job(run, weights, mask, slots, keep, references(run, weights, mask, store, root))
+
+
+def references(
+    run: Run, weights: Mapping[str, Tensor], mask: Mask, store: Store, root: str | None
+) -> dict[str, Tensor]:
+    """What the extra loss of `run` refers to, as a `Job` takes it; `weights` are its start, masked. {}: no extra loss.
+
+    It looks at the tensors of the mask, those that are prunable by default where there is none. Raises
+    `ParentDiverged`, and UserError for a run on images of another shape.
+    """
+    if run.extra is None:
+        return {}
+    if isinstance(run.extra, Repel):
+        others = {other.name: trained(other, store) for other in run.extra.runs}
+    elif run.extra.run is None:
+        others = {run.name: dict(weights)}
+    else:
+        others = {run.extra.run.name: trained(run.extra.run, store)}
+    names = list(mask) or models.prunable(run.network, *frame(run, root))
+    for other, tensors in others.items():
+        if any(tensors[name].shape != weights[name].shape for name in names):
+            raise UserError(f"{run.name}: {other} was trained on images of another shape, or other classes")
+    kept = [masks.apply(tensors, mask) for tensors in others.values()]
+    return {name: torch.stack([tensors[name] for tensors in kept]) for name in names}
 
 
 def start(run: Run, store: Store, root: str | None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -5,9 +5,10 @@ Terms and procedures: existence.md section 3. θ_0 is `dense.start`, m the mask,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
-from ..spec import Distribution, From, Init, Magnitude, MaskSpec, Prunable, Random, Run, Scored, Shuffled, origin
+from ..spec import Distribution, From, Init, Magnitude, MaskSpec, Prunable, Random, Repel, Run, Scored, Shuffled, origin
 
 Scope = Literal["global", "layer"]
 
@@ -20,17 +21,25 @@ def imp(
     rewind: int = 0,
     scope: Scope = "global",
     prunable: Prunable = "default",
+    repel: float | None = None,
+    last_only: bool = False,
 ) -> list[Run]:
     """Iterative magnitude pruning: one ticket a round; the ticket of round k keeps (1 - rate)^k of the weights.
 
     Each round prunes what the round before trained, sets what is left back to θ_rewind, and trains it again. Round k's
     training is the ticket LT-IMP at that density, and what round k+1 prunes.
+
+    With `repel` each round is trained away from what all earlier rounds found, the dense network included (below 0:
+    towards it; mode_connectivity.md P6), or with `last_only` from the round before alone.
     """
     tickets: list[Run] = []
     trained = dense
     for _ in range(rounds):
         mask = Magnitude(run=trained, rate=rate, scope=scope, prunable=prunable)
+        earlier = [trained] if last_only else [dense, *tickets]
         trained = ticket(dense, mask, rewind)
+        if repel is not None:
+            trained = repelled(trained, earlier, repel)
         tickets.append(trained)
     return tickets
 
@@ -57,8 +66,19 @@ def ticket(dense: Run, mask: MaskSpec, rewind: int = 0) -> Run:
     return dense.replace(start=start, mask=mask)
 
 
+def repelled(run: Run, runs: Sequence[Run], strength: float) -> Run:
+    """`run` trained away from the final weights of `runs`, towards them with a strength below 0.
+
+    Of a re-initialized ticket it makes the control of P6 (mode_connectivity.md): the same loss over another start.
+    """
+    return run.replace(extra=Repel(runs=tuple(runs), strength=strength))
+
+
 def reinit(winner: Run, draw: int = 1) -> Run:
-    """RR: the same mask and data order over an independent θ_0', always trained in full (existence.md section 2)."""
+    """RR: the same mask and data order over an independent θ_0', always trained in full (existence.md section 2).
+
+    An extra loss of the winner stays, against the same runs.
+    """
     first = origin(winner)
     fresh = Init(seed=first.seed, draw=first.draw + draw, scheme=first.scheme)
     return winner.replace(start=fresh)

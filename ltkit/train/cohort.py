@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from .. import data, models
 from ..models.layers import Conv, Linear
-from ..spec import From, Run, plain
-from . import optim
+from ..spec import From, Repel, Run, plain
+from . import extra, optim
 from .schedule import Clock, clock, factor
 
 
@@ -30,6 +30,8 @@ class Job:
     mask: Mapping[str, Tensor] = field(default_factory=dict)  # {}: dense
     slots: Mapping[str, Tensor] = field(default_factory=dict)  # "momentum/fc1.weight" and so on; {}: fresh
     keep: frozenset[int] = frozenset()  # epochs after which a checkpoint is taken
+    # What the run's extra loss refers to: (K, ...) for each tensor it looks at, 0 where pruned; {}: no extra loss.
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 # What may differ between members: these decide a member's labels, images, order, rate, never the program's shape.
@@ -41,7 +43,9 @@ def cohort_key(run: Run) -> str:
     """Runs with equal keys can be trained in one cohort."""
     task = {k: v for k, v in plain(run.task).items() if k not in _OWN_TASK}
     recipe = {k: v for k, v in plain(run.recipe).items() if k not in _OWN_RECIPE}
-    return json.dumps([task, plain(run.network), recipe, resume_epoch(run), run.recipe.weight_decay > 0])
+    references = len(run.extra.runs) if isinstance(run.extra, Repel) else 1
+    pull = run.extra and [run.extra.kind, references]
+    return json.dumps([task, plain(run.network), recipe, resume_epoch(run), run.recipe.weight_decay > 0, pull])
 
 
 def resume_epoch(run: Run) -> int:
@@ -79,6 +83,7 @@ class Cohort:
         }
         # Adam's t, each member's own: a rewound one goes on from its checkpoint, one that begins afresh has made none.
         self.updates = [int(job.slots["updates"]) if any(n in self.slots for n in _slots(job)) else 0 for job in jobs]
+        self.extra = self._stack_extra()
         self._factor: float | None = None
         self.rates: dict[str, Tensor] = {}
         self._decays = [self._each(self.decay, w) for w in self.weights.values()] if first.recipe.weight_decay else None
@@ -165,6 +170,14 @@ class Cohort:
         ones = {name: torch.ones(self.weights[name].shape[1:], dtype=torch.bool) for name in names}
         return {n: torch.stack([job.mask.get(n, ones[n]) for job in self.jobs]).to(self.device) for n in names}
 
+    def _stack_extra(self) -> extra.Extra | None:
+        """The members' extra losses; None where they have none, and nothing is computed for them."""
+        pulls = [job.run.extra for job in self.jobs if job.run.extra is not None]
+        if not pulls:
+            return None
+        references, masks = [job.extra for job in self.jobs], [job.mask for job in self.jobs]
+        return extra.stack(pulls[0].kind, [pull.strength for pull in pulls], references, masks, self.device)
+
     def _each(self, values: Tensor, like: Tensor) -> Tensor:
         return values.view(-1, *[1] * (like.dim() - 1))
 
@@ -203,7 +216,9 @@ class Cohort:
             self.update(step, grads)
 
     def update(self, step: int, grads: Sequence[Tensor]) -> None:
-        """The optimizer's step with `grads`, one (R, ...) tensor a parameter."""
+        """The optimizer's step with `grads`, one (R, ...) tensor a parameter, and those of the extra loss."""
+        if self.extra is not None:
+            grads = extra.add(self.extra, self.weights, grads)
         self._set_rates(factor(self.recipe, step, self.time))
         weights, rates, leaves = (list(d.values()) for d in (self.weights, self.rates, self.leaves))
         slots = [list(s.values()) for s in self.slots.values()]
@@ -224,7 +239,10 @@ class Cohort:
             self.rates[name] = rate * self.masks[name] if name in self.masks else rate
 
     def set_mask(self, name: str, mask: Tensor) -> None:
-        """Changes the masks of one tensor, (R, ...) bool, in the middle of training; newly pruned weights become 0."""
+        """Changes the masks of one tensor, (R, ...) bool, in the middle of training; newly pruned weights become 0.
+
+        An extra loss keeps to the masks that the training began with.
+        """
         self.masks[name] = mask
         with torch.no_grad():
             self.weights[name].mul_(mask)
