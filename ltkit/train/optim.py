@@ -1,9 +1,9 @@
 """SGD and Adam for a cohort: a learning rate and a weight decay a member, the mask folded into the update.
 
 The masked step is `w += rate * direction` with rate = -lr * mask. Pruned weights start at 0 and so stay exactly 0, and
-the mask costs no pass of its own over the weights. Eager code gets the product ready-made, new only when the learning rate
-changes; compiled code multiplies on the way, and reads a byte a weight instead of four. What momentum gathers at pruned
-positions never reaches a weight.
+the mask costs no pass of its own over the weights. Eager code gets the product ready-made, new only when the learning
+rate changes; compiled code multiplies on the way, and reads a byte a weight instead of four. What momentum gathers at
+pruned positions never reaches a weight.
 """
 
 from __future__ import annotations
