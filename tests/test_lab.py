@@ -251,6 +251,12 @@ def test_a_layer_that_loses_everything_is_said(dense, lab, caplog):
     assert "the mask keeps nothing of fc3.weight" in caplog.text
 
 
+def test_what_was_never_trained_is_one_clear_line(dense, lab):
+    for read in (lab.weights, lab.mask, lambda run: lab.weights(run, 2)):
+        with pytest.raises(UserError, match=rf"{dense.name}\S* has no \w+.safetensors in .*: train it first"):
+            read(dense)
+
+
 def test_masks_come_in_the_order_of_the_layers(dense, lab):
     """safetensors gives a file's tensors in any order."""
     run = tickets.random(dense, density=0.5)

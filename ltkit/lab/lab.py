@@ -17,6 +17,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from .. import models
+from ..errors import UserError
 from ..models.cost import multiplications
 from ..prune.masks import Mask
 from ..spec import From, Run
@@ -188,17 +189,23 @@ class Lab:
     def weights(self, run: Run, epoch: int | None = None) -> dict[str, Tensor]:
         """A finished run's weights and buffers at its end, its start (0), or after an epoch it has a checkpoint of."""
         if epoch is None:
-            return load(self.store.content(run.name, "weights.safetensors"))
+            return load(self._content(run.name, "weights.safetensors"))
         if epoch == 0:
             return dict(material.job(run, self.store, self.root).weights)
-        tensors = load(self.store.content(f"{run.name}@{epoch}", "weights.safetensors"))
+        tensors = load(self._content(f"{run.name}@{epoch}", "weights.safetensors"))
         return {name: t for name, t in tensors.items() if not name.startswith("slots/")}
 
     def mask(self, run: Run) -> Mask:
         """The mask that a finished run was trained under, in the order of the layers; {} for a dense one."""
-        found = load(self.store.content(run.name, "mask.safetensors"))  # a file's tensors come in any order
+        found = load(self._content(run.name, "mask.safetensors"))  # a file's tensors come in any order
         names = models.prunable(run.network, *frame(run, self.root), "all") if found else []
         return {name: found[name] for name in names if name in found}
+
+    def _content(self, name: str, file: str) -> bytes:
+        try:
+            return self.store.content(name, file)
+        except FileNotFoundError:
+            raise UserError(f"{name} has no {file} in {self.store.path}: train it first, with lab.run") from None
 
     def table(self, labelled: Iterable[tuple[Mapping[str, Any], Run]]) -> pd.DataFrame:
         """A row a run: its labels, then what became of it. Accuracies are of the last epoch, in percent."""
