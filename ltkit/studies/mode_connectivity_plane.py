@@ -13,7 +13,7 @@ from ..train.evaluate import Score
 from .mode_connectivity import Params, dense, twin
 from .mode_connectivity_paths import _batch_norm, _images
 
-NAMES = ("dense, under the ticket's mask", "ticket", "its twin")
+NAMES = ("masked dense", "ticket", "its twin")
 
 
 def solutions(params: Params, lab: Lab, text: str, points: int = 13) -> tuple[pd.DataFrame, pd.DataFrame]:
