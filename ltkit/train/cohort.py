@@ -88,7 +88,6 @@ class Cohort:
         self.rates: dict[str, Tensor] = {}
         self._decays = [self._each(self.decay, w) for w in self.weights.values()] if first.recipe.weight_decay else None
         self._loss, self._sgd, self._adam = _loss, optim.sgd, optim.adam
-        self._compiled = compile
         if compile:  # a graph for each shape: past torch's default of 8 it would go on eagerly
             torch._dynamo.config.recompile_limit = max(256, torch._dynamo.config.recompile_limit)
             if any(isinstance(layer, Conv) for layer in self.net.modules()):  # products alone get slower (bench)
@@ -222,25 +221,14 @@ class Cohort:
             grads = extra.add(self.extra, self.weights, grads)
         self._set_rates(factor(self.recipe, step, self.time))
         weights, rates, leaves = (list(d.values()) for d in (self.weights, self.rates, self.leaves))
-        masks = [self.masks.get(name) if self._compiled else None for name in self.weights]
         slots = [list(s.values()) for s in self.slots.values()]
         self.updates = [count + 1 for count in self.updates]
         if self.recipe.optimizer == "sgd":
-            self._sgd(
-                weights,
-                leaves,
-                grads,
-                rates,
-                masks,
-                self._decays,
-                slots,
-                self.recipe.momentum,
-                self.recipe.nesterov,
-            )
+            self._sgd(weights, leaves, grads, rates, self._decays, slots, self.recipe.momentum, self.recipe.nesterov)
         else:
             first, second = ([1 - beta**count for count in self.updates] for beta in (optim.BETA1, optim.BETA2))
             corrections = torch.tensor([first, second], device=self.device)
-            self._adam(weights, leaves, grads, rates, masks, self._decays, slots, corrections[0], corrections[1])
+            self._adam(weights, leaves, grads, rates, self._decays, slots, corrections[0], corrections[1])
 
     def _set_rates(self, value: float) -> None:
         if value == self._factor:
@@ -248,7 +236,7 @@ class Cohort:
         self._factor = value
         for name, w in self.weights.items():
             rate = self._each(-value * self.lr, w)
-            self.rates[name] = rate * self.masks[name] if name in self.masks and not self._compiled else rate
+            self.rates[name] = rate * self.masks[name] if name in self.masks else rate
 
     def set_mask(self, name: str, mask: Tensor) -> None:
         """Changes the masks of one tensor, (R, ...) bool, in the middle of training; newly pruned weights become 0.

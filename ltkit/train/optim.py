@@ -1,9 +1,8 @@
 """SGD and Adam for a cohort: a learning rate and a weight decay a member, the mask folded into the update.
 
-The masked step is `w += rate * direction` with rate = -lr * mask. Pruned weights start at 0 and so stay exactly 0, and
-the mask costs no pass of its own over the weights. Eager code gets the product ready-made, new only when the learning
-rate changes; compiled code multiplies on the way, and reads a byte a weight instead of four. What momentum gathers at
-pruned positions never reaches a weight.
+The masked step is `w += rate * direction` with rate = -lr * mask, made anew only when the learning rate changes. Pruned
+weights start at 0 and so stay exactly 0, and the mask costs no pass of its own over the weights. What momentum gathers
+at pruned positions never reaches a weight.
 """
 
 from __future__ import annotations
@@ -30,7 +29,6 @@ def sgd(
     leaves: Sequence[Tensor],
     grads: Sequence[Tensor],
     rates: Sequence[Tensor],
-    masks: Sequence[Tensor | None],
     decays: Sequence[Tensor] | None,
     slots: Sequence[Sequence[Tensor]],
     momentum: float,
@@ -38,18 +36,17 @@ def sgd(
 ) -> None:
     """One step of SGD as torch.optim.SGD defines it (dampening 0; L2 decay joins the gradient), in place.
 
-    Each list has one entry a tensor; all tensors lead with the members' dimension; decays are (R, 1, ...), rates too or
-    of the weight's shape; a mask of None is none, or is in the rate already. A leaf is
+    Each list has one entry a tensor; all tensors lead with the members' dimension; decays are (R, 1, ...). A leaf is
     what the network holds: the weight itself, or a copy of lower precision that is written along and whose gradient
     comes in.
     """
-    for i, (w, leaf, g) in enumerate(zip(weights, leaves, grads, strict=True)):
+    for i, (w, leaf, g, rate) in enumerate(zip(weights, leaves, grads, rates, strict=True)):
         if decays is not None:
             g = torch.addcmul(g, decays[i], w)
         if momentum:
             velocity = slots[0][i].mul_(momentum).add_(g)
             g = g.add(velocity, alpha=momentum) if nesterov else velocity
-        w.addcmul_(g, _masked(rates[i], masks[i]))
+        w.addcmul_(g, rate)
         if leaf is not w:
             leaf.copy_(w)
 
@@ -59,7 +56,6 @@ def adam(
     leaves: Sequence[Tensor],
     grads: Sequence[Tensor],
     rates: Sequence[Tensor],
-    masks: Sequence[Tensor | None],
     decays: Sequence[Tensor] | None,
     slots: Sequence[Sequence[Tensor]],
     correction1: Tensor,
@@ -70,17 +66,13 @@ def adam(
     The corrections are 1 - beta^t, (R,): each member has made its own number of steps, and as tensors they don't make
     compiled code anew every step.
     """
-    for i, (w, leaf, g) in enumerate(zip(weights, leaves, grads, strict=True)):
+    for i, (w, leaf, g, rate) in enumerate(zip(weights, leaves, grads, rates, strict=True)):
         g = g.to(w.dtype)
         if decays is not None:
             g = torch.addcmul(g, decays[i], w)
         first = slots[0][i].lerp_(g, 1 - BETA1)
         second = slots[1][i].mul_(BETA2).addcmul_(g, g, value=1 - BETA2)
         one, two = (c.view(-1, *[1] * (w.dim() - 1)) for c in (correction1, correction2))
-        w.addcmul_(first / one / ((second / two).sqrt() + EPSILON), _masked(rates[i], masks[i]))
+        w.addcmul_(first / one / ((second / two).sqrt() + EPSILON), rate)
         if leaf is not w:
             leaf.copy_(w)
-
-
-def _masked(rate: Tensor, mask: Tensor | None) -> Tensor:
-    return rate if mask is None else rate * mask
