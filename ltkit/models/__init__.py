@@ -78,6 +78,7 @@ def count(network: Network, shape: Shape, classes: int) -> int:
     return sum(parameter.numel() for parameter in _skeleton(network, shape, classes).parameters())
 
 
+@lru_cache(maxsize=1024)  # a study asks for the same few again and again, and each takes milliseconds
 def small_dense(network: Network, shape: Shape, classes: int, kept: int, which: str = "default") -> tuple[Network, int]:
     """The network with the prunable count closest to `kept` by its width alone, and that count.
 
