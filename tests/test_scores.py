@@ -227,6 +227,16 @@ def test_a_cohort_scores_as_its_members_alone(method, arch):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_a_frozen_network_is_scored_like_any_other(method):
+    """Gradients are taken of the scored weights themselves, whatever the module requires."""
+    net, state, names = cohort(Network(width=0.05), SMALL)
+    x, y = batch(SMALL)
+    free = run(method, net, state, names, x, y, SMALL)
+    frozen = run(method, net.requires_grad_(False), {n: t.detach() for n, t in state.items()}, names, x, y, SMALL)
+    assert all(torch.equal(free[name], frozen[name]) for name in names)
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("training", [True, False])
 def test_nothing_of_the_callers_changes(method, training):
     """Weights, running statistics, the module and its mode; and a second call gives the same bits."""
