@@ -9,20 +9,26 @@ import pandas as pd
 import pytest
 import torch
 
-from ltkit import params
+from ltkit import models, params
 from ltkit.errors import UserError
 from ltkit.spec import Dense, Init, Repel
 from ltkit.studies import mode_connectivity as study
 from ltkit.studies import mode_connectivity_claims as claims
+from ltkit.studies import mode_connectivity_controls as controls
 from ltkit.studies import mode_connectivity_paths as measured
 from ltkit.studies.mode_connectivity import Params, Setting, network, recipe, setting
+from ltkit.studies.mode_connectivity_evidence import Evidence
+from ltkit.studies.tables import pick
+from ltkit.train.evaluate import evaluate
 from ltkit.verdict import MODE_CONNECTIVITY, find
 
 ROOT = Path(__file__).resolve().parents[1]
 SMOKE = params.load(ROOT / "params/smoke/mode_connectivity.yaml", Params)
-QUICK = params.load(ROOT / "params/quick/mode_connectivity.yaml", Params)
+QUICK = params.load(ROOT / "params/quick/mode_connectivity.yaml", Params).replace(  # with the paper's other network
+    networks=("lenet_300_100", "conv4*0.25+bn"), claim_network="conv4*0.25+bn", settings=("64/0.03", "32/0.1"), rounds=4
+)
 CONV, LENET = QUICK.claim_network, "lenet_300_100"
-STABLE, UNSTABLE, BETWEEN = QUICK.stable, QUICK.unstable, "32/0.1"
+STABLE, UNSTABLE, BETWEEN = QUICK.stable, QUICK.unstable, "32/0.05"
 WIDE = QUICK.replace(  # all that a claim may ask for: sparse rounds, settings between stable and unstable
     settings=(STABLE, UNSTABLE, BETWEEN, *(f"{s}/warm" for s in (STABLE, BETWEEN)), f"{BETWEEN}/wd0"),
     rounds=8,
@@ -349,7 +355,7 @@ def where(**only):
     ],
 )
 def test_tables_made_against_the_paper_refute_it(claim, change):
-    told = claims.TESTS[claim](claims.Evidence(*made(**change)), find(MODE_CONNECTIVITY, claim))
+    told = claims.TESTS[claim](Evidence(*made(**change)), find(MODE_CONNECTIVITY, claim))
     assert told.verdict == "refuted", told
 
 
@@ -376,7 +382,7 @@ def test_claims_about_stable_training_need_stable_training():
 
 def test_what_a_scale_cannot_show_says_why(paper):
     def told(claim, tables):
-        return claims.TESTS[claim](claims.Evidence(*tables), find(MODE_CONNECTIVITY, claim))
+        return claims.TESTS[claim](Evidence(*tables), find(MODE_CONNECTIVITY, claim))
 
     given, table, barriers, distances, weights = paper
     rest = (barriers, distances, weights)
@@ -411,7 +417,7 @@ def test_diverged_runs_are_left_out_and_counted(paper):
 
 def test_controls_say_whether_the_bench_works(paper):
     given, table, barriers, distances, _ = paper
-    told = claims.controls(given, table, barriers, distances)
+    told = controls.controls(given, table, barriers, distances)
     assert set(told["holds"]) == {"yes"}
     assert list(told.columns) == ["control", "expected", "effect", "low", "high", "n", "holds"]
     rules = {
@@ -427,7 +433,7 @@ def test_controls_say_whether_the_bench_works(paper):
         found = told[told["control"].str.contains(words)]
         assert len(found)
         assert set(found["expected"]) == {expected}
-    broken = claims.controls(*made(barrier=lambda at: 5.0, distance=lambda at: 0.2)[:4])
+    broken = controls.controls(*made(barrier=lambda at: 5.0, distance=lambda at: 0.2)[:4])
     assert set(broken["holds"]) == {"no", "yes"}
     assert all("unstable" in name for name in broken.loc[broken["holds"] == "yes", "control"])  # 5 is above 2
 
@@ -443,7 +449,7 @@ def test_papers_c_and_d_are_told_on_the_same_tickets():
     ]
     table = pd.DataFrame(rows)
     table = pd.concat([table, table.assign(seed=1, barrier=table["barrier"] + 2)], ignore_index=True)
-    found = claims.disagreement(table.assign(excess=table["barrier"] / 2)).set_index(["level", "endpoint_mask"])
+    found = controls.disagreement(table.assign(excess=table["barrier"] / 2)).set_index(["level", "endpoint_mask"])
     own, shared = found.loc[(2, "own")], found.loc[(2, "intersection")]
     assert found.loc[(1, "own"), ["density", "dense_ticket", "rounds", "n"]].tolist() == [0.5, 6, 11, 2]
     assert own[["density", "dense_ticket", "finetuned_ticket", "rounds", "rounds_excess"]].tolist() == [
@@ -547,7 +553,7 @@ def test_the_dense_end_of_a_dense_ticket_wears_the_tickets_mask(stored):
     name, seed = given.networks[0], 1
     runs = measured.by_place(given)[name, "32/0.1"]
     at = {"network": name, "kind": "dense_ticket", "level": 2, "seed": seed, "split": "test", "alpha": 0.0}
-    row = claims.pick(paths, **at).iloc[0]
+    row = pick(paths, **at).iloc[0]
     whole, mask = lab.weights(runs["dense", 0, seed, 0, 0]), lab.mask(runs["imp", 2, seed, 0, 0])
     _, splits = measured._images(runs["dense", 0, seed, 0, 0].task, None, given.calibration)
     x, y = splits["test"]
@@ -556,6 +562,27 @@ def test_the_dense_end_of_a_dense_ticket_wears_the_tickets_mask(stored):
         x = x.flatten(1) @ (whole[f"{layer}.weight"] * mask[f"{layer}.weight"]).T + whole[f"{layer}.bias"]
         x = x.relu() if number < 3 else x
     assert row["error"] == pytest.approx(100 * float((x.argmax(1) != y).float().mean()))
+
+
+def test_batchnorm_interpolated_is_the_average_of_all_that_the_twins_hold(stored):
+    given, lab, _, paths = stored
+    found = measured.bn_interpolated(given, lab)
+    name = given.networks[1]
+    assert set(found["network"]) == {name}
+    assert set(found["batch_norm"]) == {"interpolate"}
+    twins = paths[paths["kind"].isin(("twins_dense", "twins_imp")) & (paths["network"] == name)]
+    keys = ["setting", "kind", "level", "rewind", "seed", "pair", "alpha", "split"]
+    assert set(map(tuple, found[keys].to_numpy())) == set(map(tuple, twins[keys].to_numpy()))
+    row = pick(found, setting="32/0.1", kind="twins_imp", level=2, seed=0, split="test", alpha=0.5).iloc[0]
+    runs = {run.name: run for _, run in study.grid(given)}
+    a, b = (lab.weights(runs[one]) for one in row["runs"])
+    run = runs[row["runs"][0]]
+    dataset, splits = measured._images(run.task, None, given.calibration)
+    net = models.build(run.network, dataset.shape, dataset.classes, 1)
+    net.load_state_dict({key: ((a[key] + b[key]) / 2).unsqueeze(0) for key in a})
+    assert row["error"] == pytest.approx(100 - evaluate(net, *splits["test"], 1)[0].accuracy)
+    without = given.replace(networks=given.networks[:1], claim_network=given.networks[0], settings=("32/0.1", "32/100"))
+    assert measured.bn_interpolated(without, lab).empty
 
 
 def test_the_training_images_of_a_path_are_balanced_and_mixed(stored):
@@ -582,7 +609,7 @@ def test_distances_and_weights_of_the_rounds(stored):
     lost = set(table.loc[table["outcome"] != "finished", "run"])
     assert found["distance"].isna().tolist() == [bool(lost & set(runs)) for runs in found["runs"]]
     assert 0 < found["distance"].isna().mean() < 0.5
-    kept = claims.pick(found, network=given.networks[0], arm="imp", a=1, b=2)["shared"]
+    kept = pick(found, network=given.networks[0], arm="imp", a=1, b=2)["shared"]
     assert set(kept) == {154}  # of 64*9 + 9*3 + 3*4 = 615, twice: 615 - 307 = 308, 308 - 154 = 154
 
     weights = measured.weights(given, lab)
@@ -593,7 +620,7 @@ def test_distances_and_weights_of_the_rounds(stored):
     before, after = lab.mask(runs["imp", 1, 0, 0, 0]), lab.mask(runs["imp", 2, 0, 0, 0])
     state = lab.weights(runs["imp", 1, 0, 0, 0])
     cut = max(float(state[n].abs()[before[n] & ~after[n]].max()) for n in before if (before[n] & ~after[n]).any())
-    row = claims.pick(weights, network=given.networks[0], setting="32/0.1", arm="imp", seed=0, level=1).iloc[0]
+    row = pick(weights, network=given.networks[0], setting="32/0.1", arm="imp", seed=0, level=1).iloc[0]
     assert row["threshold"] == pytest.approx(cut)
 
 
@@ -607,6 +634,6 @@ def test_real_tables_have_verdicts_and_controls(stored):
     told = claims.verdicts(given, table, barriers, distances, weights)
     assert [v.claim for v in told] == [claim.id for claim in MODE_CONNECTIVITY]
     assert {v.verdict for v in told} <= {"supported", "refuted", "undecided", "untested"}
-    itself = claims.controls(given, table, barriers, distances).set_index("control")["holds"]
+    itself = controls.controls(given, table, barriers, distances).set_index("control")["holds"]
     assert itself[f"{given.networks[0]}, 32/0.1: a network and itself"] == "yes"
-    assert len(claims.disagreement(barriers)) == 3 * 2 * 2 * 2  # settings, splits, tickets, treatments
+    assert len(controls.disagreement(barriers)) == 3 * 2 * 2 * 2  # settings, splits, tickets, treatments

@@ -33,12 +33,14 @@ class Params(Parameters):
 PARAMETERS = "seeds: list[int] = [0]  # one training each\nlr: float = 0.1  # learning rate"
 VALIDATE = "from report_toy import Params\nparams = Params.here(globals())"
 PICTURE = """
-import base64, os, sys
+import base64, os, sys, time
 from IPython.display import HTML, display
 class Picture:
     def _repr_mimebundle_(self, **_):
         return {"image/png": "iVBORw0KGgo=", "text/plain": "a picture"}
-print("\\r1/2 runs\\r2/2 runs", file=sys.stderr)
+print("\\r1/3 runs\\r2/3 runs", file=sys.stderr, flush=True)
+time.sleep(0.3)  # what comes later is another output of the cell
+print("3/3 runs", file=sys.stderr, flush=True)
 display(Picture())
 """
 VERDICTS = """
@@ -152,7 +154,8 @@ def test_the_page_of_a_study(made: Report, place: Path) -> None:
     picture = soup.select_one("img")
     assert picture["alt"] == "The curve stays flat."
     assert picture["src"] == "data:image/png;base64,iVBORw0KGgo="
-    assert soup.select_one("details.log pre").get_text() == "2/2 runs\n"  # what the terminal showed in the end
+    logs = [log.get_text() for log in soup.select("details.log pre")]
+    assert logs == ["2/3 runs\n3/3 runs\n"]  # what the terminal showed in the end, as one log
     assert all(table.parent["class"] == ["scroll"] for table in soup.select("table"))
     assert "injected" not in str(soup)
     rows = [[cell.get_text() for cell in row.select("th, td")] for row in soup.select("main section tbody tr")]

@@ -58,6 +58,7 @@ def _body(notebook: Any, parameters: str) -> tuple[str, list[tuple[str, str]]]:
     """The cells as HTML, with the table of parameters in its place, and the sections as (anchor, title)."""
     from bs4 import BeautifulSoup
     from nbconvert import HTMLExporter
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
     cells = []
     for cell in notebook.cells:
@@ -73,6 +74,7 @@ def _body(notebook: Any, parameters: str) -> tuple[str, list[tuple[str, str]]]:
         filters={"settled": settled},
         embed_images=True,
     )
+    exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)  # one log, not one a line of progress
     soup = BeautifulSoup(exporter.from_notebook_node(notebook)[0], "html.parser")
     for alien in soup.select("script, link, iframe, object, embed"):
         alien.decompose()

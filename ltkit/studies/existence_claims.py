@@ -14,29 +14,12 @@ from typing import Any
 import pandas as pd
 
 from ..verdict import EXISTENCE, Claim, Verdict, conditions, estimate, find, judge, judge_prize, tau_sim, untested
-from ..verdict.stats import difference
 from .existence import Params, network
+from .tables import gap, pick
 
 ARMS = {"dense": "dense", "lt_imp": "lt", "rr_imp": "rr", "sdt": "sdt"}
 NONTRIVIAL = 0.41  # densities from here down: the paper's s >= .59
 FLOOR = 0.005  # an overlap this near to chance counts as chance however narrow the null is (weight_correlation.md E4b)
-
-
-def pick(table: pd.DataFrame, **where: Any) -> pd.DataFrame:
-    """The rows whose columns have these values."""
-    for column, value in where.items():
-        table = table[table[column] == value]
-    return table
-
-
-def gap(a: pd.DataFrame, b: pd.DataFrame, label: str = "", column: str = "accuracy") -> pd.DataFrame:
-    """`a` minus `b`, paired by seed, as `judge` takes it: columns seed, value, runs, cell. Empty where a side is."""
-    if a.empty or b.empty:
-        return pd.DataFrame(columns=["seed", "value", "runs", "cell"])
-    a, b = a.set_index("seed"), b.set_index("seed")
-    frame = difference(a[column], b[column]).rename("value").to_frame()
-    frame["runs"] = list(zip(a["run"], b["run"].reindex(a.index), strict=True))
-    return frame.reset_index().assign(cell=label)
 
 
 class Evidence:

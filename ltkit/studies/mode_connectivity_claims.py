@@ -1,138 +1,24 @@
-"""What the mode-connectivity study's tables say: claims C1 to C24 and L1 to L4, the controls, papers C and D together.
+"""What the mode-connectivity study's tables say: claims C1 to C24 and L1 to L4.
 
 Nothing here trains: the input is the table of `mode_connectivity.collect` and what `mode_connectivity_paths` measures.
-What the paper says of batch sizes is read at the scale's `stable` and `unstable` setting (batch 2048 and 128 in the
-paper). These are names until measured: where tickets at `stable` aren't stable, or those at `unstable` are, claims
-about such training are untested. Instability is read on the test set, barriers between rounds on training images.
+Where training that is to be stable or unstable isn't, claims about it are untested.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..verdict import MODE_CONNECTIVITY, Claim, Verdict, estimate, judge, untested
-from .existence_claims import gap, pick
+from ..verdict import MODE_CONNECTIVITY, Claim, Verdict, judge, untested
 from .mode_connectivity import Params, recipe
+from .mode_connectivity_evidence import PUSHED, STABLE, TWINS, Evidence, Rows, angles, by_seed, lenet, minus, runs_of
+from .tables import gap
 
-STABLE = 2.0  # points of error (mode_connectivity.md section 2)
 MATCHING = 0.2  # accuracy points (section 2)
 LEAD = 1.0  # accuracy points from which a ticket's lead counts as one (claim C6)
-LARGE = 10.0  # points of error of a barrier that can't be overlooked (claims C16, C17, C19)
-PUSHED = 0.8  # right angles that repelled rounds must be apart; the paper's are about .9, and its λ is just enough
-TWINS, ROUNDS = "test", "train"  # the split on which each kind of barrier is judged
-
-Rows: TypeAlias = pd.DataFrame  # seed, value, runs, cell, and perhaps kind and margin, as `judge` takes them
-
-
-class Evidence:
-    """The tables of a study with the questions that the claims ask of them."""
-
-    def __init__(
-        self,
-        params: Params,
-        table: pd.DataFrame,
-        barriers: pd.DataFrame,
-        distances: pd.DataFrame,
-        weights: pd.DataFrame,
-    ) -> None:
-        self.params, self.table, self.distances, self.weights = params, table, distances, weights
-        self.barriers = pick(barriers, endpoint_mask=params.endpoint_mask)
-        self.name, self.level = params.claim_network, params.claim_level
-        self.stable, self.unstable = params.stable, params.unstable
-
-    def at(self, arm: str, setting: str, level: int = 0, name: str | None = None) -> pd.DataFrame:
-        """The runs of an arm at a setting and level in the study's own data order, a row a seed."""
-        return pick(self.table, network=name or self.name, setting=setting, arm=arm, level=level, twin=0, rewind=0)
-
-    def lead(
-        self, setting: str, level: int, name: str | None = None, arms: tuple[str, str] = ("imp", "reinit")
-    ) -> Rows:
-        """The first arm's accuracy minus the second's."""
-        label = self.place(setting, level, name)
-        first, second = (self.at(arm, setting, level, name) for arm in arms)
-        return gap(first, second, label)
-
-    def barrier(
-        self, kind: str, setting: str, level: int = 0, rewind: int = 0, name: str | None = None, column: str = "barrier"
-    ) -> Rows:
-        """A kind of barrier, the mean over the pairs of a seed, on the split where it is judged."""
-        split = TWINS if kind.startswith("twins") else ROUNDS
-        where: dict[str, Any] = {"kind": kind, "level": level, "rewind": rewind, "split": split}
-        rows = pick(self.barriers, network=name or self.name, setting=setting, **where)
-        return _by_seed(rows, column, self.place(setting, level, name))
-
-    def instability(self, setting: str, level: int | None = None, name: str | None = None) -> Rows:
-        """The barrier between two trainings of a ticket, at the claim level unless told."""
-        return self.barrier("twins_imp", setting, self.level if level is None else level, name=name)
-
-    def distance(
-        self, arm: str, setting: str, a: int, b: int, name: str | None = None, column: str = "distance"
-    ) -> Rows:
-        """The distance of rounds a and b of a chain, or its null."""
-        rows = pick(self.distances, network=name or self.name, setting=setting, arm=arm, a=a, b=b)
-        return _by_seed(rows, column, f"{self.place(setting, a, name)}, rounds {a} and {b}")
-
-    def weight(self, arm: str, setting: str, level: int, column: str) -> Rows:
-        """What a round's weights look like."""
-        rows = pick(self.weights, network=self.name, setting=setting, arm=arm, level=level)
-        return _by_seed(rows.assign(runs=[(run,) for run in rows["run"]]), column, self.place(setting, level))
-
-    def place(self, setting: str, level: int, name: str | None = None) -> str:
-        """Network, setting and density in words."""
-        return f"{name or self.name}, {setting}, density {self.params.density(level):.3g}"
-
-    def round_near(self, density: float) -> int:
-        """The round of IMP, from 1 on, whose density is closest to this one, as a ratio."""
-        return min(range(1, self.params.rounds + 1), key=lambda r: abs(np.log(self.params.density(r) / density)))
-
-    def roles(self) -> Iterator[tuple[str, str]]:
-        """Each network with its stable setting, and with its unstable one if it has one."""
-        for name in self.params.networks:
-            yield name, self.params.stable_of(name)
-            if unstable := self.params.unstable_of(name):
-                yield name, unstable
-
-    def between(self, word: str) -> Iterator[tuple[str, str]]:
-        """Settings between stable and unstable that the study has with a word and without: (without, with)."""
-        for setting in self.params.settings:
-            if f"{setting}/{word}" in self.params.settings and setting not in (self.stable, self.unstable):
-                yield setting, f"{setting}/{word}"
-
-    def amiss(self, role: str, name: str | None = None) -> str | None:
-        """Why training at the setting that is to be stable (unstable) isn't so; None where it is."""
-        name = name or self.name
-        setting = self.params.stable_of(name) if role == "stable" else self.params.unstable_of(name)
-        if setting is None:
-            return f"{name} has no unstable setting"
-        seen = self.instability(setting, name=name)["value"].mean()
-        if (seen < STABLE) if role == "stable" else (seen >= STABLE):
-            return None
-        where = self.place(setting, self.level, name)
-        return f"training isn't {role}: {where} has an instability of {seen:.1f} points of error"
-
-
-def _by_seed(rows: pd.DataFrame, column: str, label: str) -> Rows:
-    """One value a seed: the mean of its rows, NaN where one of them is."""
-    found = [
-        {"seed": seed, "value": own[column].mean(skipna=False), "runs": _runs(own["runs"]), "cell": label}
-        for seed, own in rows.groupby("seed", sort=False)
-    ]
-    return pd.DataFrame(found, columns=["seed", "value", "runs", "cell"])
-
-
-def _runs(many: Iterable[Iterable[str]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for names in many for name in names))
-
-
-def _minus(a: Rows, b: Rows, label: str) -> Rows:
-    """a - b by seed, empty where one side is."""
-    both = a.merge(b, on="seed", suffixes=("", "_b"))
-    runs = [_runs(pair) for pair in zip(both["runs"], both["runs_b"], strict=True)]
-    return both.assign(value=both["value"] - both["value_b"], runs=runs, cell=label)[["seed", "value", "runs", "cell"]]
 
 
 def verdicts(
@@ -159,14 +45,6 @@ def _judge(e: Evidence, claim: Claim, cells: Iterable[Rows], *setting: str, need
 
 def _seen(e: Evidence, setting: str) -> str:
     return f"instability {e.instability(setting)['value'].mean():.1f} at {setting}"
-
-
-def _lenet(name: str) -> bool:
-    return name.startswith("lenet")
-
-
-def _angles(e: Evidence) -> str | None:
-    return None if e.params.measure == "angle" else f"measure is {e.params.measure}, the claim is about angles"
 
 
 def _c1(e: Evidence, claim: Claim) -> Verdict | str:
@@ -204,7 +82,7 @@ def _c4(e: Evidence, claim: Claim) -> Verdict | str:
 
 
 def _c5(e: Evidence, claim: Claim) -> Verdict | str:
-    if _lenet(e.name):
+    if lenet(e.name):
         return "LeNet-300-100 is stable at every batch size in the paper: needs a deeper network"
     level = e.params.level_near(0.107)
     collapsed = e.instability(e.stable, level).assign(kind="equivalence", margin=STABLE)
@@ -236,11 +114,11 @@ def _differing(
         both = gaps(name, setting, level).merge(e.instability(setting, level, name), on="seed", suffixes=("", "_b"))
         value = ((both["value"] > edge) != (both["value_b"] < STABLE)).astype(float)
         known = both["value"].notna() & both["value_b"].notna()
-        runs = [_runs(pair) for pair in zip(both["runs"], both["runs_b"], strict=True)]
+        runs = [runs_of(pair) for pair in zip(both["runs"], both["runs_b"], strict=True)]
         found.append(both.assign(value=value.where(known), runs=runs)[["seed", "value", "runs"]])
     rows = pd.concat(found) if found else pd.DataFrame(columns=["seed", "value", "runs"])
     shares = [
-        {"seed": seed, "value": own["value"].mean(), "runs": _runs(own["runs"]), "cell": ""}
+        {"seed": seed, "value": own["value"].mean(), "runs": runs_of(own["runs"]), "cell": ""}
         for seed, own in rows.groupby("seed", sort=False)
     ]
     return pd.DataFrame(shares, columns=["seed", "value", "runs", "cell"])
@@ -267,7 +145,7 @@ def _c7(e: Evidence, claim: Claim) -> Verdict | str:
                 weak.append(text)
     told = f"λ {e.params.repel:g} is too weak: {'; '.join(weak)}" if weak else ""
     needs = told or "no network has stable training, repelled rounds and a ticket that leads by more than 1 point"
-    return _angles(e) or _judge(e, claim, cells, f"λ {e.params.repel:g}", needs=needs)
+    return angles(e) or _judge(e, claim, cells, f"λ {e.params.repel:g}", needs=needs)
 
 
 def _c8(e: Evidence, claim: Claim) -> Verdict | str:
@@ -287,16 +165,16 @@ def _c10(e: Evidence, claim: Claim) -> Verdict | str:
 
 def _c11(e: Evidence, claim: Claim) -> Verdict | str:
     cells, arm = [], "repelled_last"
-    for name in filter(_lenet, e.params.networks):
+    for name in filter(lenet, e.params.networks):
         setting = e.params.stable_of(name)
         rounds = [
-            _minus(e.distance(arm, setting, r - 1, r, name), e.distance(arm, setting, r - 2, r, name), "")
+            minus(e.distance(arm, setting, r - 1, r, name), e.distance(arm, setting, r - 2, r, name), "")
             for r in range(2, e.params.rounds + 1)
         ]
         if rounds:
-            cells.append(_by_seed(pd.concat(rounds), "value", f"{name}, {setting}, mean over rounds from 2 on"))
+            cells.append(by_seed(pd.concat(rounds), "value", f"{name}, {setting}, mean over rounds from 2 on"))
     needs = "needs a LeNet with two rounds at least that are pushed away from the last one"
-    return _angles(e) or _judge(e, claim, cells, f"λ {e.params.repel:g}", needs=needs)
+    return angles(e) or _judge(e, claim, cells, f"λ {e.params.repel:g}", needs=needs)
 
 
 def _c12(e: Evidence, claim: Claim) -> Verdict | str:
@@ -305,9 +183,9 @@ def _c12(e: Evidence, claim: Claim) -> Verdict | str:
     r = min(e.round_near(0.107), e.params.rounds - 1)
     near, null = (e.distance("imp", e.stable, r, r + 1, column=column) for column in ("distance", "null"))
     reinit = e.distance("reinit", e.stable, r, r + 1)
-    cells = [_minus(null, near, "null angle - ticket's"), _minus(reinit, near, "reinit's angle - ticket's")]
+    cells = [minus(null, near, "null angle - ticket's"), minus(reinit, near, "reinit's angle - ticket's")]
     place = f"{e.place(e.stable, r)}, rounds {r} and {r + 1}"
-    return _angles(e) or e.amiss("stable") or _judge(e, claim, cells, place)
+    return angles(e) or e.amiss("stable") or _judge(e, claim, cells, place)
 
 
 def _c13(e: Evidence, claim: Claim) -> Verdict | str:
@@ -315,8 +193,8 @@ def _c13(e: Evidence, claim: Claim) -> Verdict | str:
     for r in range(e.params.rounds):
         if e.params.density(r) > 0.1:  # the paper's tenth round
             ticket, fresh = (e.distance(arm, e.unstable, r, r + 1) for arm in ("imp", "reinit"))
-            cells.append(_minus(ticket, fresh, f"{e.place(e.unstable, r)}, rounds {r} and {r + 1}"))
-    return _angles(e) or e.amiss("unstable") or _judge(e, claim, cells)
+            cells.append(minus(ticket, fresh, f"{e.place(e.unstable, r)}, rounds {r} and {r + 1}"))
+    return angles(e) or e.amiss("unstable") or _judge(e, claim, cells)
 
 
 def _c14(e: Evidence, claim: Claim) -> Verdict | str:
@@ -325,9 +203,9 @@ def _c14(e: Evidence, claim: Claim) -> Verdict | str:
         return f"the paper's last pair is at density .0115, this scale's at {e.params.density(last):.3g}"
     pairs = [e.distance("imp", e.stable, r, r + 1) for r in range(last + 1)]
     lowest = int(np.argmin([rows["value"].mean() for rows in pairs]))
-    cells = [_minus(pairs[r], pairs[lowest], f"rounds {r} and {r + 1}") for r in (0, last)]
+    cells = [minus(pairs[r], pairs[lowest], f"rounds {r} and {r + 1}") for r in (0, last)]
     text = f"{e.name}, {e.stable}, lowest at density {e.params.density(lowest):.3g}"
-    return _angles(e) or e.amiss("stable") or _judge(e, claim, cells, text)
+    return angles(e) or e.amiss("stable") or _judge(e, claim, cells, text)
 
 
 def _c15(e: Evidence, claim: Claim) -> Verdict | str:
@@ -340,7 +218,7 @@ def _c15(e: Evidence, claim: Claim) -> Verdict | str:
 def _c16(e: Evidence, claim: Claim) -> Verdict | str:
     cells, why = [], ""
     for name in e.params.networks:
-        if not _lenet(name):
+        if not lenet(name):
             why = e.amiss("stable", name) or why
             if not e.amiss("stable", name):
                 cells.append(e.barrier("rounds", e.params.stable_of(name), 0, name=name))
@@ -348,7 +226,7 @@ def _c16(e: Evidence, claim: Claim) -> Verdict | str:
 
 
 def _c17(e: Evidence, claim: Claim) -> Verdict | str:
-    if _lenet(e.name):
+    if lenet(e.name):
         return "LeNet-300-100 is connected in the paper: needs a deeper network"
     sparse = [r for r in range(e.params.rounds) if e.params.density(r) < 0.0145]
     cells = [e.barrier("rounds", e.stable, r) for r in sparse]
@@ -366,7 +244,7 @@ def _rounds(e: Evidence, kind: str, names: Iterable[str]) -> list[Rows]:
 
 
 def _c18(e: Evidence, claim: Claim) -> Verdict | str:
-    names = [name for name in e.params.networks if _lenet(name)]
+    names = [name for name in e.params.networks if lenet(name)]
     return _judge(e, claim, _rounds(e, "rounds", names), needs="no LeNet in this scale's grid")
 
 
@@ -392,7 +270,7 @@ def _c21(e: Evidence, claim: Claim) -> Verdict | str:
     level = e.round_near(0.134)
     sides = (e.weight(arm, e.stable, level, "threshold") for arm in ("imp", "reinit"))
     ticket, fresh = (rows.assign(value=np.log10(rows["value"].astype(float))) for rows in sides)
-    return e.amiss("stable") or _judge(e, claim, [_minus(ticket, fresh, e.place(e.stable, level))])
+    return e.amiss("stable") or _judge(e, claim, [minus(ticket, fresh, e.place(e.stable, level))])
 
 
 def _c22(e: Evidence, claim: Claim) -> Verdict | str:
@@ -443,7 +321,7 @@ def _l1(e: Evidence, claim: Claim) -> Verdict | str:
         return "needs rewind_epochs of 3 % of the training or more"
     if not parted[0]["value"].mean() >= STABLE:
         return f"the dense network is stable from the start: {parted[0]['value'].mean():.1f} points at {e.unstable}"
-    fall = _minus(parted[0], parted[shared[0]], f"k 0 - {parted[shared[0]]['cell'].iloc[0]}")
+    fall = minus(parted[0], parted[shared[0]], f"k 0 - {parted[shared[0]]['cell'].iloc[0]}")
     cells = [*(parted[k] for k in shared), fall.assign(kind="trend", margin=0.0)]
     return _judge(e, claim, cells, e.place(e.unstable, 0))
 
@@ -458,7 +336,7 @@ def _l2(e: Evidence, claim: Claim) -> Verdict | str:
 
 def _l3(e: Evidence, claim: Claim) -> Verdict | str:
     full, rest = (_parted(e, kind) for kind in ("twins_full", "twins_dense"))
-    cells = [_minus(full[k], rest[k], full[k]["cell"].iloc[0]) for k in full if k in rest]
+    cells = [minus(full[k], rest[k], full[k]["cell"].iloc[0]) for k in full if k in rest]
     return _judge(e, claim, cells, e.place(e.unstable, 0), needs="needs rewind_epochs above 0")
 
 
@@ -505,67 +383,3 @@ TESTS: dict[str, Test] = {
     "L3": _l3,
     "L4": _l4,
 }
-
-
-def controls(params: Params, table: pd.DataFrame, barriers: pd.DataFrame, distances: pd.DataFrame) -> pd.DataFrame:
-    """What must come out one way if the bench works: columns control, expected, effect, low, high, n, holds.
-
-    Barriers in points of error, angles in right angles. `holds` is yes or no where the interval says so, else open.
-    """
-    e, rows = Evidence(params, table, barriers, distances, pd.DataFrame()), []
-
-    def add(name: str, values: Rows, low: float = -np.inf, high: float = np.inf) -> None:
-        told = estimate(values["value"].dropna())
-        if told.n == 0:
-            return
-        expected = f"above {low:g}" if high == np.inf else f"below {high:g}" if low == -np.inf else f"{low:g}"
-        exact = low == high
-        inside = told.low >= low and told.high <= high if exact else told.low > low and told.high < high
-        outside = (told.low != low or told.high != high) if exact else told.high < low or told.low > high
-        word = "open" if told.n < 2 or not (inside or outside) else "yes" if inside else "no"
-        interval = {"effect": told.mean, "low": told.low, "high": told.high, "n": told.n}
-        rows.append({"control": name, "expected": expected, **interval, "holds": word})
-
-    for name in params.networks:
-        stable, unstable = params.stable_of(name), params.unstable_of(name)
-        for setting in filter(None, (stable, unstable)):
-            place = f"{name}, {setting}"
-            add(f"{place}: a network and itself", e.barrier("same_seed", setting, name=name), 0, 0)
-            add(f"{place}: dense networks of two seeds", e.barrier("unrelated", setting, name=name), LARGE)
-            add(f"{place}: hidden units permuted", e.barrier("permuted", setting, name=name), LARGE)
-        place = e.place(stable, e.level, name)
-        add(f"{place}: tickets are stable", e.instability(stable, name=name), high=STABLE)
-        if _angles(e) is None:
-            apart = e.distance("repelled", stable, e.level - 1, e.level, name)
-            add(f"{place}: repelled from the round before", apart, PUSHED)
-        if unstable is not None:
-            place = e.place(unstable, e.level, name)
-            add(f"{place}: tickets are unstable", e.instability(unstable, name=name), STABLE)
-            start = e.barrier("twins_dense", unstable, name=name)
-            add(f"{name}, {unstable}: dense networks from one start", start, LARGE)
-    return pd.DataFrame(rows, columns=["control", "expected", "effect", "low", "high", "n", "holds"])
-
-
-def disagreement(barriers: pd.DataFrame) -> pd.DataFrame:
-    """What papers C and D measure, side by side on the same tickets (mode_connectivity.md section 7.10).
-
-    A row a network, setting, split, ticket (level, density) and treatment of the ends' masks: the mean over seeds of
-    the barrier from the dense network under the ticket's mask (dense_ticket) and from what was pruned and fine-tuned
-    (finetuned_ticket) to the ticket, both ends under one mask whatever the treatment, and from the round before to it
-    (rounds). The same with _excess: the rise above the chord. `n`: seeds.
-    """
-    kinds = ("dense_ticket", "finetuned_ticket", "rounds")
-    at = ["network", "setting", "split", "level"]
-    seeds = barriers.groupby([*at, "kind", "endpoint_mask", "seed"], sort=False)[["barrier", "excess"]].mean()
-    means = seeds.groupby([*at, "kind", "endpoint_mask"], sort=False).mean().reset_index()
-    sides = {
-        kind: pick(means, kind=kind).rename(columns={"barrier": kind, "excess": f"{kind}_excess"}).drop(columns="kind")
-        for kind in kinds
-    }
-    found = sides["rounds"].assign(level=sides["rounds"]["level"] + 1)  # told by the earlier of both rounds
-    for kind in ("dense_ticket", "finetuned_ticket"):
-        found = found.merge(sides[kind].drop(columns="endpoint_mask"), on=at, how="left")
-    told = pick(barriers, kind="dense_ticket").groupby(at)
-    about = told.agg(density=("density", "first"), n=("seed", "nunique")).reset_index()
-    columns = [*kinds, *(f"{kind}_excess" for kind in kinds), "n"]
-    return found.merge(about, on=at)[[*at, "density", "endpoint_mask", *columns]]

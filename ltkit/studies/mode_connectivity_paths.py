@@ -6,7 +6,7 @@ Nothing here trains: the runs are those of `mode_connectivity.collect`. What a d
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
@@ -127,17 +127,39 @@ def paths(params: Params, lab: Lab) -> pd.DataFrame:
     weights; NaN for other kinds), runs (the names of both ends, a first). `rounds` come under `endpoint_mask` and under
     another treatment, so that both ends have their own masks in one and a shared one in the other.
     """
+    return _all(params, lab, joined, _ways(params))
+
+
+def bn_interpolated(params: Params, lab: Lab) -> pd.DataFrame:
+    """The paths between twins of networks with BatchNorm, its statistics interpolated (section 7.3), as `paths` gives.
+
+    Beside those of `paths`, where they are recomputed unless the parameters say otherwise, they show what this switch
+    does. No rows without BatchNorm.
+    """
+
+    def chosen(params: Params, runs: Runs) -> Iterator[Ends]:
+        for ends in joined(params, runs):
+            if ends.labels["kind"] in ("twins_dense", "twins_imp") and ends.a.network.norm == "batch":
+                yield ends
+
+    return _all(params.replace(batch_norm="interpolate"), lab, chosen, (params.endpoint_mask,))
+
+
+def _all(
+    params: Params, lab: Lab, choose: Callable[[Params, Runs], Iterable[Ends]], ways: Iterable[str]
+) -> pd.DataFrame:
     work = [
-        functools.partial(_evaluated, params, lab, name, text, list(joined(params, runs)), ways)
+        functools.partial(_evaluated, params, lab, name, text, ends, way)
         for (name, text), runs in by_place(params).items()
-        for ways in _ways(params)
+        if (ends := list(choose(params, runs)))
+        for way in ways
     ]
     if lab.workers == 1:
         found = [one() for one in work]
     else:  # a thread a worker, as the lab trains: faster than sharing every small operation out
         with ThreadPoolExecutor(lab.workers, "paths", torch.set_num_threads, (1,)) as pool:
             found = list(pool.map(lambda one: one(), work))
-    return pd.concat(found, ignore_index=True)[PATH_COLUMNS]
+    return pd.concat(found, ignore_index=True)[PATH_COLUMNS] if found else pd.DataFrame(columns=PATH_COLUMNS)
 
 
 def _ways(params: Params) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ..verdict import SANITY_CHECKS, Claim, Verdict, estimate, judge, untested
-from .existence_claims import gap, pick
 from .sanity_checks import CHECKS, METHODS, Params
+from .tables import gap, pick
 
 MARGIN = 0.3  # accuracy points (sanity_checks.md section 2)
 SPARSE, SPARSE_MARGIN = 0.05, 0.6  # below this density the sheet asks for a larger margin without a number: twice
