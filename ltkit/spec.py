@@ -165,9 +165,10 @@ class Init(Value):
     """Fresh weights. `draw` 0 is θ_0 of this seed, 1 the independent θ_0' of its re-initialized control, and so on.
 
     `permute`, a seed: in each prunable tensor the weights that the mask keeps change places among themselves.
+    `fan`: what the weights are scaled to once the mask is known (ltkit.models.sparse_initial), the last thing done.
     """
 
-    later: ClassVar[tuple[str, ...]] = ("permute",)
+    later: ClassVar[tuple[str, ...]] = ("permute", "fan")
 
     kind: Literal["init"] = "init"
     seed: Seed = 0
@@ -176,6 +177,7 @@ class Init(Value):
         "kaiming_normal"
     )
     permute: Seed | None = None
+    fan: Literal["dense", "layer", "layer_out", "neuron"] = "dense"
 
 
 class From(Value):
@@ -201,7 +203,7 @@ class Dense(Value):
     kind: Literal["dense"] = "dense"
 
 
-Prunable = Literal["default", "all", "no_shortcut"]  # see ltkit.models.prunable
+Prunable = Literal["default", "all", "no_shortcut", "no_first"]  # see ltkit.models.prunable
 # How a mask's weights are shared out over the layers: see ltkit.prune.distribution.
 Distribution = Literal["uniform", "er", "erk", "smart", "balanced", "linear", "cubic", "ascending"]
 
@@ -241,7 +243,8 @@ class Magnitude(_Amount):
     """Keeps the largest (or smallest) |weights| of a trained run, among those that its own mask kept.
 
     `scope`: one ranking over all layers; in each layer the same share; or in each layer what a distribution gives it
-    (with "smart" and a start from trained weights, the hybrid ticket of sanity_checks.md).
+    (with "smart" and a start from trained weights, the hybrid ticket of sanity_checks.md). Of a `Gradual` run at that
+    run's own density it is that run's mask, however its layers were rounded.
     """
 
     kind: Literal["magnitude"] = "magnitude"
@@ -295,8 +298,58 @@ class Shuffled(Value):
     """Another mask with the positions of each layer permuted: the layer's counts stay."""
 
     kind: Literal["shuffled"] = "shuffled"
-    mask: MaskSpec
+    mask: FixedMask
     seed: Seed = 0
+
+
+class Grown(Value):
+    """Begins with `mask` and moves while training, each layer's count fixed (gradient_flow.md P2, P3, P4).
+
+    An update drops the smallest active |weights| of each layer and grows as many: at random (set), where the dense
+    gradient of the batch is largest (rigl) or smallest (rigl_inverted). It comes every `every` steps, first at step
+    `every`, and before `end`, a fraction of the steps. The share that is dropped falls from `drop` to 0 at `end` as a
+    half cosine; with `end=1` that is the course of D's code, which follows a cosine learning rate.
+    """
+
+    kind: Literal["grown"] = "grown"
+    method: Literal["set", "rigl", "rigl_inverted"]
+    mask: Annotated[Random | Magnitude | Scored | Shuffled, Field(discriminator="kind")]
+    every: Annotated[int, Field(ge=1)]
+    end: Annotated[float, Field(gt=0, le=1)] = 0.75
+    drop: Annotated[float, Field(gt=0, le=1)] = 0.3
+    decay: Literal["cosine"] = "cosine"
+    again: bool = True  # what was just dropped may grow again, with its value and optimizer state
+    replaces_step: bool = True  # an update stands in place of the optimizer's step (RigL); False: follows it (D's code)
+    seed: Seed = 0  # of SET's chance
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.seed and self.method != "set":  # or the same training would have two names
+            raise ValueError(f"{self.method} leaves nothing to chance; seed is for set")
+        return self
+
+
+class Gradual(Value):
+    """Begins dense and is pruned by magnitude while training, on the cubic schedule (gradient_flow.md section 2, P5).
+
+    Between the fractions `begin` and `end` of the steps 1 - kept share = (1 - density)(1 - (1 - x)^3), x from 0 to 1;
+    updates come every `every` steps from `begin`, and at `end`, each after the optimizer's step. `scope`: in each
+    layer that share, rounded, at least 1 weight; or one ranking over all layers.
+    """
+
+    kind: Literal["gradual"] = "gradual"
+    density: Density
+    begin: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    end: Annotated[float, Field(gt=0, le=1)] = 0.6
+    every: Annotated[int, Field(ge=1)]
+    scope: Literal["layer", "global"] = "layer"
+    prunable: Prunable = "default"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.begin >= self.end:
+            raise ValueError(f"begin must lie before end, not {self.begin} and {self.end}")
+        return self
 
 
 class Repel(Value):
@@ -336,6 +389,31 @@ class Anchor(Value):
         return self
 
 
+class Admm(Value):
+    """strength / 2 (ADMM's ρ / 2) times the squared distance of the prunable weights to Z - U (ltkit.prune.admm).
+
+    `runs` are the dense network and the rounds before this one, in this order: Z and U follow from their final weights.
+    The projection keeps the weights that a `Magnitude` of this density, scope and prunable set would keep.
+    """
+
+    kind: Literal["admm"] = "admm"
+    runs: tuple[Run, ...]
+    density: Density
+    scope: Literal["global", "layer"] | Distribution = "layer"
+    prunable: Prunable = "default"
+    strength: Annotated[float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _chain(self) -> Self:
+        if not self.runs:
+            raise ValueError("admm needs at least one run, the dense one")
+        if len(set(self.runs)) < len(self.runs):
+            raise ValueError("admm names a run twice")
+        if masked := [run for run in self.runs if not isinstance(run.mask, Dense)]:
+            raise ValueError(f"admm's runs are dense, {masked[0].name} has a {masked[0].mask.kind} mask")
+        return self
+
+
 def _has_strength(strength: float) -> None:
     # Or the same training would have two names.
     if strength == 0:
@@ -343,8 +421,9 @@ def _has_strength(strength: float) -> None:
 
 
 StartSpec = Annotated[Init | From, Field(discriminator="kind")]
-MaskSpec = Annotated[Dense | Magnitude | Random | Scored | Shuffled, Field(discriminator="kind")]
-ExtraSpec = Annotated[Repel | Anchor, Field(discriminator="kind")]
+FixedMask = Annotated[Dense | Magnitude | Random | Scored | Shuffled, Field(discriminator="kind")]
+MaskSpec = Annotated[Dense | Magnitude | Random | Scored | Shuffled | Grown | Gradual, Field(discriminator="kind")]
+ExtraSpec = Annotated[Repel | Anchor | Admm, Field(discriminator="kind")]
 
 
 class Run(Value):
@@ -376,6 +455,10 @@ class Run(Value):
                 raise ValueError(f"can't start from epoch {self.start.epoch} of a training of {last} epochs")
         if isinstance(self.start, From) and self.recipe.epochs is not None and self.start.resume >= self.recipe.epochs:
             raise ValueError(f"nothing is left to train from epoch {self.start.resume} of {self.recipe.epochs}")
+        if isinstance(self.extra, Admm) and not isinstance(self.mask, Dense):
+            raise ValueError(f"admm trains a dense network: it can't join a {self.mask.kind} mask")
+        if self.extra is not None and isinstance(self.mask, Grown | Gradual):
+            raise ValueError(f"an extra loss looks at one mask: it can't join a {self.mask.kind} one, which changes")
         return self
 
     @cached_property
@@ -392,15 +475,18 @@ class Run(Value):
     def kind(self) -> str:
         """A word for the eye: dense, ticket, reinit, rewound, finetuned, random, scored, shuffled or inverted.
 
-        With an extra loss, whatever mask and start: repelled, attracted or anchored.
+        Under a mask that changes: grown or gradual. With an extra loss, whatever mask and start: repelled, attracted,
+        anchored or admm.
         """
         if isinstance(self.extra, Repel):
             return "repelled" if self.extra.strength > 0 else "attracted"
         if isinstance(self.extra, Anchor):
             return "anchored"
+        if isinstance(self.extra, Admm):
+            return "admm"
         if isinstance(self.mask, Magnitude | Scored) and self.mask.keep == "smallest":
             return "inverted"
-        if self.mask.kind in ("random", "scored", "shuffled"):
+        if self.mask.kind in ("random", "scored", "shuffled", "grown", "gradual"):
             return self.mask.kind
         if isinstance(self.start, From):
             return "rewound" if self.start.epoch is not None else "finetuned"
@@ -414,12 +500,12 @@ class Run(Value):
         found: dict[Run, None] = {}
         if isinstance(self.start, From):
             found[self.start.run] = None
-        mask = self.mask
-        while isinstance(mask, Shuffled):
+        mask: MaskSpec = self.mask
+        while isinstance(mask, Shuffled | Grown):
             mask = mask.mask
         if isinstance(mask, Magnitude):
             found[mask.run] = None
-        if isinstance(self.extra, Repel):
+        if isinstance(self.extra, Repel | Admm):
             found |= dict.fromkeys(self.extra.runs)
         if isinstance(self.extra, Anchor) and self.extra.run is not None:
             found[self.extra.run] = None
@@ -467,5 +553,5 @@ def canonical(run: Run) -> str:
     return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-for model in (From, Magnitude, Shuffled, Repel, Anchor, Run):
+for model in (From, Magnitude, Shuffled, Grown, Repel, Anchor, Admm, Run):
     model.model_rebuild()

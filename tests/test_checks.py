@@ -6,7 +6,7 @@ import torch
 from ltkit import data, models
 from ltkit.errors import UserError
 from ltkit.prune import checks, masks, tickets
-from ltkit.spec import From, Init, Magnitude, Network, Recipe, Run, Scored, Shuffled, Task
+from ltkit.spec import From, Grown, Init, Magnitude, Network, Recipe, Run, Scored, Shuffled, Task
 
 RECIPE = Recipe(epochs=4, lr=0.1, batch_size=16)
 
@@ -47,6 +47,12 @@ def test_corruption_reaches_what_the_mask_saw_and_nothing_else(labels, dense):
 def test_corruption_reaches_through_a_shuffled_mask(dense):
     run = tickets.shuffled(every(dense)["snip"])
     assert checks.corrupted(run).mask == Shuffled(mask=checks.corrupted(every(dense)["snip"]).mask, seed=run.mask.seed)
+
+
+def test_corruption_reaches_through_a_mask_that_will_move(dense):
+    first = Magnitude(run=dense, density=0.2)
+    grown = dense.replace(mask=Grown(method="rigl", mask=first, every=2))
+    assert checks.corrupted(grown).mask.mask == checks.corrupted(dense.replace(mask=first)).mask
 
 
 def test_halving_is_for_pretraining(dense):

@@ -1,4 +1,7 @@
-"""Layer profiles against the vectors of sanity_checks.md section 8 and against the paper's arithmetic in floats."""
+"""Layer profiles against the vectors of sanity_checks.md section 8 and against the paper's arithmetic in floats.
+
+ER and ERK against those of gradient_flow.md section 8.
+"""
 
 import functools
 import math
@@ -200,3 +203,35 @@ def test_a_classifier_behind_other_layers_is_needed(shapes):
 def test_unknown_distribution_is_refused():
     with pytest.raises(ValueError, match="'smrt'"):
         layer_counts({"a": (4, 4), "fc": (4, 4)}, 10, "smrt")
+
+
+LENET5 = {"conv1": (6, 1, 5, 5), "conv2": (16, 6, 5, 5), "fc1": (120, 256), "fc2": (84, 120), "fc3": (10, 84)}
+LENET300 = {"fc1": (300, 784), "fc2": (100, 300), "fc3": (10, 100)}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "kept", "distribution", "densities"),
+    [
+        (LENET5, 2210, "erk", (0.3464, 0.0408, 0.0374, 0.0619, 0.3421)),
+        (LENET5, 8838, "erk", (1, 0.1710, 0.1570, 0.2595, 1)),
+        (LENET5, 2210, "er", (1, 0.3857, 0.0206, 0.0341, 0.1883)),
+        (LENET300, 26_620, "erk", (0.0796, 0.2302, 1)),
+        (LENET300, 5324, "erk", (0.0154, 0.0445, 0.3674)),
+    ],
+)
+def test_er_and_erk_of_the_gradient_flow_sheet(shapes, kept, distribution, densities):
+    """Within the sheet's four digits and one weight a layer; dense layers are dense, totals exact."""
+    counts = layer_counts(shapes, kept, distribution)
+    assert sum(counts.values()) == kept
+    for (name, shape), share in zip(shapes.items(), densities, strict=True):
+        size = math.prod(shape)
+        assert abs(counts[name] - share * size) <= (0 if share == 1 else 1 + 5e-5 * size), name
+
+
+@pytest.mark.parametrize(("shapes", "kept"), [(LENET5, 2210), (LENET300, 5324)])
+def test_uniform_of_the_gradient_flow_sheet(shapes, kept):
+    """Unlike RigL's uniform no layer is left dense: the total is what was asked for."""
+    counts = layer_counts(shapes, kept, "uniform")
+    share = kept / sum(math.prod(shape) for shape in shapes.values())
+    assert sum(counts.values()) == kept
+    assert all(abs(counts[name] - share * math.prod(shape)) < 1 for name, shape in shapes.items())

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ltkit import models
 from ltkit.errors import UserError
 from ltkit.models import layers
-from ltkit.models.layers import Linear
+from ltkit.models.layers import Conv, Linear
 from ltkit.spec import ARCHITECTURES, Init, Network
 
 DIGITS, MNIST, CIFAR, TINY, IMAGENET = (1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64), (3, 224, 224)
@@ -80,21 +80,21 @@ def assert_same(net: nn.Module, ordinary: nn.Module, x: Tensor) -> None:
     torch.testing.assert_close(net.eval()(x)[0], ordinary.eval()(x[0]))
 
 
-COUNTS = [  # architecture, width, shape, classes, parameters, prunable: default, no_shortcut, all
-    ("lenet_300_100", 1, MNIST, 10, 266610, 266200, 266200, 266200),
-    ("lenet_5", 1, MNIST, 10, 44426, 44190, 44190, 44190),
-    ("conv2", 1, CIFAR, 10, 4301642, 4300992, 4300992, 4300992),
-    ("conv4", 1, CIFAR, 10, 2425930, 2425024, 2425024, 2425024),
-    ("conv6", 1, CIFAR, 10, 2262602, 2261184, 2261184, 2261184),
-    ("resnet20", 1, CIFAR, 10, 272474, 269824, 267264, 270896),
-    ("resnet32", 2, CIFAR, 10, 1860522, 1853440, 1843200, 1855584),
-    ("resnet18", 1, CIFAR, 100, 11220132, 11157504, 10985472, 11210432),
-    ("resnet18", 1, IMAGENET, 1000, 11689512, 11157504, 10985472, 11678912),
-    ("resnet50", 1, IMAGENET, 1000, 25557032, 23445504, 20676608, 25502912),
-    ("vgg16", 1, CIFAR, 10, 14728266, 14708736, 14708736, 14715584),
-    ("mobilenet_v1", 1, CIFAR, 10, 3217226, 3184224, 3184224, 3195328),
-    ("mobilenet_v1", 1, IMAGENET, 1000, 4231976, 3184224, 3184224, 4209088),
-    ("mobilenet_v2", 1, CIFAR, 10, 2296922, 2248160, 2189920, 2261824),
+COUNTS = [  # architecture, width, shape, classes, parameters, prunable: default, no_shortcut, all, no_first
+    ("lenet_300_100", 1, MNIST, 10, 266610, 266200, 266200, 266200, 266200),
+    ("lenet_5", 1, MNIST, 10, 44426, 44190, 44190, 44190, 44040),
+    ("conv2", 1, CIFAR, 10, 4301642, 4300992, 4300992, 4300992, 4299264),
+    ("conv4", 1, CIFAR, 10, 2425930, 2425024, 2425024, 2425024, 2423296),
+    ("conv6", 1, CIFAR, 10, 2262602, 2261184, 2261184, 2261184, 2259456),
+    ("resnet20", 1, CIFAR, 10, 272474, 269824, 267264, 270896, 270464),
+    ("resnet32", 2, CIFAR, 10, 1860522, 1853440, 1843200, 1855584, 1854720),
+    ("resnet18", 1, CIFAR, 100, 11220132, 11157504, 10985472, 11210432, 11208704),
+    ("resnet18", 1, IMAGENET, 1000, 11689512, 11157504, 10985472, 11678912, 11669504),
+    ("resnet50", 1, IMAGENET, 1000, 25557032, 23445504, 20676608, 25502912, 25493504),
+    ("vgg16", 1, CIFAR, 10, 14728266, 14708736, 14708736, 14715584, 14713856),
+    ("mobilenet_v1", 1, CIFAR, 10, 3217226, 3184224, 3184224, 3195328, 3194464),
+    ("mobilenet_v1", 1, IMAGENET, 1000, 4231976, 3184224, 3184224, 4209088, 4208224),
+    ("mobilenet_v2", 1, CIFAR, 10, 2296922, 2248160, 2189920, 2261824, 2260960),
 ]
 
 
@@ -132,6 +132,26 @@ def test_prunable_names() -> None:
     assert models.prunable(Network(arch="resnet8"), CIFAR, 10, "no_shortcut") == without
     every = ["conv1.weight", "conv2.weight", "fc1.weight", "fc2.weight", "fc3.weight"]
     assert models.prunable(Network(arch="lenet_5"), MNIST, 10) == every
+
+
+@pytest.mark.parametrize(
+    ("arch", "first", "second", "last"),
+    [
+        ("lenet_5", "conv1", "conv2", "fc3"),
+        ("vgg11", "stage1.0.conv", "stage2.0.conv", "fc"),
+        ("resnet20", "conv1", "stage1.0.conv1", "fc"),
+        ("mobilenet_v2", "stem.conv", "blocks.0.expand.conv", "fc"),
+    ],
+)
+def test_all_but_the_first_convolution(arch: str, first: str, second: str, last: str) -> None:
+    every, found = (models.prunable(Network(arch=arch), CIFAR, 10, which) for which in ("all", "no_first"))
+    assert every == [f"{first}.weight", *found]
+    assert (found[0], found[-1]) == (f"{second}.weight", f"{last}.weight")
+
+
+def test_a_network_without_convolutions_is_pruned_from_its_first_layer_on() -> None:
+    assert models.prunable(Network(), MNIST, 10, "no_first") == models.prunable(Network(), MNIST, 10) != []
+    assert models.prunable(Network(), MNIST, 10, "no_first")[0] == "fc1.weight"
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
@@ -279,6 +299,24 @@ def test_fold_and_unfold() -> None:
     assert torch.equal(models.unfold(folded, 2), x.flatten(2))
     ready = torch.empty(3, 5, 6, 2, 4).permute(3, 0, 4, 1, 2)
     assert models.fold(ready).data_ptr() == ready.data_ptr()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_convolution_of_one_pixel_is_a_product(bias: bool) -> None:
+    members, draw = 3, torch.Generator().manual_seed(0)
+    conv = Conv(4, 5, 3, members, bias=bias).double()
+    with torch.no_grad():
+        for parameter in conv.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=draw))
+    x, factor = (torch.randn(7, members * c, 1, 1, generator=draw, dtype=torch.float64) for c in (4, 5))
+    x.requires_grad_(True)
+    weight, added = conv.weight.flatten(0, 1), conv.bias.flatten() if conv.bias is not None else None
+    expected = F.conv2d(x, weight, added, padding=1, groups=members)
+    found = conv(x)
+    torch.testing.assert_close(found, expected)
+    wanted = [x, *conv.parameters()]
+    for a, b in zip(*(torch.autograd.grad((out * factor).sum(), wanted) for out in (found, expected)), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_members_do_not_mix() -> None:

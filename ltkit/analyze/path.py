@@ -1,7 +1,8 @@
 """Error along straight paths between networks, many weight vectors at once (mode_connectivity.md section 2, P1, P2).
 
-A path runs from `b` at α = 0 to `a` at α = 1: w(α) = α·a + (1 − α)·b, over weights, biases and BatchNorm's buffers
-alike. What BatchNorm's statistics are on the way is the caller's choice, and moves the barrier (section 7.3):
+A path runs from `b` at α = 0 to `a` at α = 1, w(α) = α·a + (1 − α)·b over weights, biases and BatchNorm's buffers
+alike, and straight on for α beyond them (where averaged variances may turn negative, which is no network: recompute
+them). What BatchNorm's statistics are on the way is the caller's choice, and moves the barrier (section 7.3):
 
     interpolate   the averaged buffers; the ends are the two networks as they were trained
     recompute     estimated anew at every point, the ends included, from fixed training images
@@ -180,16 +181,27 @@ def _evaluated(
         raise ValueError("recomputing BatchNorm's statistics needs calibration images")
     splits = {name: (x.to(device), y.to(device)) for name, (x, y) in splits.items()}
     calibration = calibration.to(device) if anew and calibration is not None else None
+    for net, count in stacks(network, shape, classes, members, device, group):
+        if calibration is not None:
+            recalibrate(net, calibration, count, precision)
+        found = {name: evaluate(net, x, y, count, precision) for name, (x, y) in splits.items()}
+        for r in range(count):
+            yield {name: each[r] for name, each in found.items()}
+
+
+def stacks(
+    network: Network,
+    shape: tuple[int, int, int],
+    classes: int,
+    members: Iterable[State],
+    device: torch.device,
+    group: int | None = None,
+) -> Iterator[tuple[nn.Module, int]]:
+    """Cohort networks on `device` that hold the states of `members` in order, `group` at a time, and how many each."""
     left = iter(members)
     for first in left:
-        size = group or _group(network, shape, first, device)
-        states = [first, *islice(left, size - 1)]
-        net = _stacked(network, shape, classes, states, device)
-        if calibration is not None:
-            recalibrate(net, calibration, len(states), precision)
-        found = {name: evaluate(net, x, y, len(states), precision) for name, (x, y) in splits.items()}
-        for r in range(len(states)):
-            yield {name: each[r] for name, each in found.items()}
+        states = [first, *islice(left, (group or _group(network, shape, first, device)) - 1)]
+        yield _stacked(network, shape, classes, states, device), len(states)
 
 
 def _group(network: Network, shape: tuple[int, int, int], state: State, device: torch.device) -> int:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import Any, Literal
@@ -20,16 +20,17 @@ from .. import models
 from ..errors import UserError
 from ..models.cost import multiplications
 from ..prune.masks import Mask
-from ..spec import From, Run
+from ..spec import From, Gradual, Run
 from ..store import Damaged, open_store
-from ..train import Job, Outcome, cohort_key, train
+from ..train import Job, Outcome, Trace, cohort_key, train
 from ..train.device import can_compile, pick
 from ..train.schedule import clock
-from . import material, record, state
+from . import material, record, state, traces
 from .cohorts import Stopped, compose, each
 from .material import ParentDiverged, frame
 from .plan import Work, plan
 from .progress import Progress
+from .sizes import best_size, out_of_memory
 
 log = logging.getLogger("ltkit")
 
@@ -87,28 +88,29 @@ class Lab:
         self.workers = workers or (torch.get_num_threads() if self.device.type == "cpu" else 1)
         self.tally = Tally()
 
-    def run(self, runs: Iterable[Run]) -> Tally:
+    def run(self, runs: Iterable[Run], trace: Trace | None = None) -> Tally:
         """Makes sure that all `runs` are in the store: trains what is missing, parents first, in cohorts.
 
-        An interrupted call loses nothing that was finished; the next one goes on from there.
+        With a `trace` that of each of `runs` too: a run that was trained without it is trained again, and what is
+        stored of it stays. An interrupted call loses nothing that was finished; the next one goes on from there.
         """
         wanted = list(dict.fromkeys(runs))
         begun, made, whole = time.monotonic(), set[str](), False
         while not whole:
-            todo = plan(wanted, self.store)
+            todo = plan(wanted, self.store, trace.name if trace else None)
             made |= todo.keys()
-            whole = self._make(todo)
+            whole = self._make(todo, trace)
         tally = Tally(len(wanted), sum(run.name in made for run in wanted), time.monotonic() - begun)
         self.tally += tally
         return tally
 
-    def _make(self, todo: dict[str, Work]) -> bool:
+    def _make(self, todo: dict[str, Work], trace: Trace | None) -> bool:
         """Trains all of `todo`; False when a parent turned out to be damaged only when it was opened."""
         bar = Progress(len(todo), sum(self._epochs(work) for work in todo.values()), self.progress and bool(todo))
         alike = Counter(cohort_key(work.run) for work in todo.values())
 
         def train_cohort(cohort: list[Work], stop: Event) -> None:
-            self._train(cohort, alike[cohort_key(cohort[0].run)], bar, stop)
+            self._train(cohort, alike[cohort_key(cohort[0].run)], bar, stop, trace)
             bar.finished(len(cohort))
 
         try:
@@ -128,16 +130,16 @@ class Lab:
         first = work.run.start.resume if isinstance(work.run.start, From) else 0
         return max(1, (work.until or work.run.recipe.epochs or 1) - first)
 
-    def _train(self, cohort: Sequence[Work], alike: int, bar: Progress, stop: Event) -> None:
+    def _train(self, cohort: Sequence[Work], alike: int, bar: Progress, stop: Event, trace: Trace | None) -> None:
         jobs: list[Job] = []
         lost: dict[str, record.Files] = {}
+        there = {work.run.name for work in cohort if work.there}
         for work in cohort:
             try:
-                jobs.append(
-                    material.job(work.run, self.store, self.root, frozenset(work.keep), self.collapse == "refuse")
-                )
+                job = material.job(work.run, self.store, self.root, frozenset(work.keep), self.collapse == "refuse")
+                jobs.append(replace(job, trace=trace if work.traced else None))
             except ParentDiverged as error:
-                lost |= record.undefined(work.run, str(error))
+                lost |= record.undefined(work.run, str(error), trace if work.traced else None)
         if lost:
             self.store.publish(lost)
         if not jobs:
@@ -164,17 +166,19 @@ class Lab:
                 tick=tick,
             )
         except (torch.OutOfMemoryError, RuntimeError) as error:
-            if len(jobs) == 1 or not _out_of_memory(error):
+            if len(jobs) == 1 or not out_of_memory(error):
                 raise
         if not outcomes:  # not in `except`, where the traceback would hold the memory that the halves need
             log.warning("%d networks don't fit the memory together: trying halves", len(jobs))
             half = len(cohort) // 2
             for part in (cohort[:half], cohort[half:]):
-                self._train(part, alike, bar, stop)
+                self._train(part, alike, bar, stop, trace)
             return
         published: dict[str, record.Files] = {}
         for outcome in outcomes:
-            published |= record.files(outcome, checkpoints_only=cohort[0].until is not None)
+            if isinstance(outcome.job.run.mask, Gradual):  # the others' counts were known at the start
+                material.say_collapse(outcome.job.run, outcome.mask)
+            published |= record.files(outcome, outcome.job.run.name in there)
         self.store.publish(published)
         saved.unlink(missing_ok=True)
 
@@ -184,7 +188,8 @@ class Lab:
         time = clock(run.recipe, material.images(run, self.root))
         seen = float(time.total * time.batch * alike)  # images, by all the runs that share the compiled program
         work = seen * multiplications(run.network, *frame(run, self.root))
-        return work > WORTH_COMPILING[self.device.type] and can_compile(self.device.type)
+        quick = run.network.arch == "lenet_300_100"  # without convolutions, only the update is compiled: in seconds
+        return work * (10 if quick else 1) > WORTH_COMPILING[self.device.type] and can_compile(self.device.type)
 
     def weights(self, run: Run, epoch: int | None = None) -> dict[str, Tensor]:
         """A finished run's weights and buffers at its end, its start (0), or after an epoch it has a checkpoint of."""
@@ -196,10 +201,25 @@ class Lab:
         return {name: t for name, t in tensors.items() if not name.startswith("slots/")}
 
     def mask(self, run: Run) -> Mask:
-        """The mask that a finished run was trained under, in the order of the layers; {} for a dense one."""
-        found = load(self._content(run.name, "mask.safetensors"))  # a file's tensors come in any order
+        """The mask of a finished run at the end of its training, in the order of the layers; {} for a dense one."""
+        return self._ordered(run, load(self._content(run.name, "mask.safetensors")))
+
+    def _ordered(self, run: Run, found: Mapping[str, Tensor]) -> Mask:
         names = models.prunable(run.network, *frame(run, self.root), "all") if found else []
-        return {name: found[name] for name in names if name in found}
+        return {name: found[name] for name in names if name in found}  # a file's tensors come in any order
+
+    def trace(self, run: Run, trace: Trace) -> pd.DataFrame:
+        """What was traced of a run's training, a row a record: see `ltkit.train.trace.Record`."""
+        return traces.read(self._content(traces.name(run, trace), "trace.csv"))
+
+    def snapshot(self, run: Run, trace: Trace, step: int, moment: str) -> tuple[dict[str, Tensor], Mask]:
+        """Weights, buffers and mask of a run at one of its trace's `snapshots`.
+
+        `moment` is "before" or "after" the mask update in that step, or "step" where the run has none.
+        """
+        content = self._content(traces.name(run, trace), "weights.safetensors")
+        weights, mask = traces.at(content, step, moment)
+        return weights, self._ordered(run, mask)
 
     def _content(self, name: str, file: str) -> bytes:
         try:
@@ -230,19 +250,3 @@ class Lab:
 
 # Multiplications of forward passes ahead above which compiling has paid for itself: see bench/README.md.
 WORTH_COMPILING = {"cpu": 2e13, "cuda": 1e14, "mps": float("inf")}
-
-
-def best_size(run: Run, shape: tuple[int, int, int], classes: int, device: torch.device) -> int:
-    """How many networks train fastest together: see bench/README.md.
-
-    On a GPU as many as keep it busy. On a CPU, a thread a cohort, eight; but one where convolutions work on large maps
-    (a grouped convolution beats single ones on 8x8 maps and loses to them on 32x32).
-    """
-    if device.type != "cpu":
-        return 32
-    return 8 if run.network.arch == "lenet_300_100" or shape[1] * shape[2] <= 16 * 16 else 1
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    words = ("not enough memory", "can't allocate memory", "out of memory")  # torch on Windows, on Linux, on mps
-    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in words)

@@ -13,11 +13,27 @@ from torch import Tensor
 
 from .. import data, models
 from ..errors import UserError
-from ..prune import masks, scores
+from ..prune import admm, masks, scores
 from ..prune.distribution import Shapes, layer_counts, random_mask
 from ..prune.masks import Mask
 from ..seeds import generator
-from ..spec import Dense, Init, Magnitude, MaskSpec, Network, Random, Repel, Run, Scored, Shuffled, Task, origin
+from ..spec import (
+    Admm,
+    Anchor,
+    Dense,
+    Gradual,
+    Grown,
+    Init,
+    Magnitude,
+    MaskSpec,
+    Network,
+    Random,
+    Run,
+    Scored,
+    Shuffled,
+    Task,
+    origin,
+)
 from ..store import Store
 from ..train import Job
 from .plan import needs_checkpoint
@@ -52,18 +68,25 @@ def job(run: Run, store: Store, root: str | None, keep: frozenset[int] = frozens
     """
     weights, slots = start(run, store, root)
     mask = make_mask(run, run.mask, store, root)
-    if empty := [name for name, count in masks.counts(mask).items() if count == 0]:
-        text = f"{run.name}: the mask keeps nothing of {', '.join(empty)}, no signal passes there (layer collapse)"
-        if refuse:
-            raise UserError(text)
-        log.warning(text)
+    say_collapse(run, mask, refuse)
     weights = masks.apply(weights, mask)
     if run.start.permute is not None:
         within = mask or {
             name: weights[name] == weights[name] for name in models.prunable(run.network, *frame(run, root))
         }
         weights = masks.permute_kept(weights, within, generator("permute", run.start.permute))
+    if isinstance(run.start, Init):
+        weights = models.rescale(weights, mask, run.start.fan, run.start.scheme)
     return Job(run, weights, mask, slots, keep, references(run, weights, mask, store, root))
+
+
+def say_collapse(run: Run, mask: Mapping[str, Tensor], refuse: bool = False) -> None:
+    """Logs which layers a mask keeps nothing of; with `refuse` a UserError."""
+    if empty := [name for name, count in masks.counts(mask).items() if count == 0]:
+        text = f"{run.name}: the mask keeps nothing of {', '.join(empty)}, no signal passes there (layer collapse)"
+        if refuse:
+            raise UserError(text)
+        log.warning(text)
 
 
 def references(
@@ -71,23 +94,43 @@ def references(
 ) -> dict[str, Tensor]:
     """What the extra loss of `run` refers to, as a `Job` takes it; `weights` are its start, masked. {}: no extra loss.
 
-    It looks at the tensors of the mask, those that are prunable by default where there is none. Raises
-    `ParentDiverged`, and UserError for a run on images of another shape.
+    It looks at the tensors of the mask, those that are prunable by default where there is none; ADMM's at those that it
+    prunes. Raises `ParentDiverged`, and UserError for a run on images of another shape.
     """
     if run.extra is None:
         return {}
-    if isinstance(run.extra, Repel):
+    if not isinstance(run.extra, Anchor):
         others = {other.name: trained(other, store) for other in run.extra.runs}
     elif run.extra.run is None:
         others = {run.name: dict(weights)}
     else:
         others = {run.extra.run.name: trained(run.extra.run, store)}
-    names = list(mask) or models.prunable(run.network, *frame(run, root))
+    which = run.extra.prunable if isinstance(run.extra, Admm) else "default"
+    names = list(mask) or models.prunable(run.network, *frame(run, root), which)
     for other, tensors in others.items():
         if any(tensors[name].shape != weights[name].shape for name in names):
             raise UserError(f"{run.name}: {other} was trained on images of another shape, or other classes")
+    if isinstance(run.extra, Admm):
+        towards = admm.targets(list(others.values()), _projection(run.extra, names))
+        return {name: tensor.unsqueeze(0) for name, tensor in towards.items()}
     kept = [masks.apply(tensors, mask) for tensors in others.values()]
     return {name: torch.stack([tensors[name] for tensors in kept]) for name in names}
+
+
+def admm_residual(run: Run, store: Store, root: str | None) -> list[float]:
+    """‖W - Z‖ / ‖W‖ of the dense network and of each round of ADMM up to the finished `run` (`prune.admm.residual`).
+
+    Raises `ParentDiverged`, and ValueError for a run that isn't one of ADMM.
+    """
+    if not isinstance(run.extra, Admm):
+        raise ValueError(f"{run.name} isn't a round of ADMM")
+    names = models.prunable(run.network, *frame(run, root), run.extra.prunable)
+    return admm.residual([trained(each, store) for each in (*run.extra.runs, run)], _projection(run.extra, names))
+
+
+def _projection(spec: Admm, names: list[str]) -> admm.Keep:
+    cut = Magnitude(run=spec.runs[0], density=spec.density, scope=spec.scope, prunable=spec.prunable)
+    return lambda weights: magnitude(cut, {name: tuple(weights[name].shape) for name in names}, weights, {})
 
 
 def start(run: Run, store: Store, root: str | None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -118,9 +161,11 @@ def trained(run: Run, store: Store) -> dict[str, Tensor]:
 
 
 def make_mask(run: Run, spec: MaskSpec, store: Store, root: str | None) -> Mask:
-    """The mask that `spec` means for `run`'s network; {} for a dense one."""
+    """The mask that `spec` means for `run`'s network, at the start if it changes in training; {} for a dense one."""
     if isinstance(spec, Dense):
         return {}
+    if isinstance(spec, Grown):
+        return make_mask(run, spec.mask, store, root)
     if isinstance(spec, Shuffled):
         return masks.shuffle(make_mask(run, spec.mask, store, root), generator("shuffle", spec.seed))
     if isinstance(spec, Scored):
@@ -129,6 +174,8 @@ def make_mask(run: Run, spec: MaskSpec, store: Store, root: str | None) -> Mask:
     names = models.prunable(run.network, shape, classes, spec.prunable)
     sizes = {name: tuple(t.shape) for name, t in models.init(run.network, shape, classes, origin(run)).items()}
     shapes = {name: sizes[name] for name in names}
+    if isinstance(spec, Gradual):
+        return {name: torch.ones(shape, dtype=torch.bool) for name, shape in shapes.items()}
     if isinstance(spec, Random):
         total = sum(math.prod(shape) for shape in shapes.values())
         per_layer = shares(run.network, shapes, spec.kept(total), spec.distribution)
@@ -179,6 +226,10 @@ def scored(spec: Scored, network: Network, frame: tuple[tuple[int, int, int], in
 
 def magnitude(spec: Magnitude, shapes: Shapes, weights: Mapping[str, Tensor], parent: Mapping[str, Tensor]) -> Mask:
     """The mask that `spec` cuts from trained `weights`, inside the `parent` mask of the run that trained them."""
+    own = spec.run.mask
+    same = isinstance(own, Gradual) and (own.density, own.prunable) == (spec.density, spec.prunable)
+    if same and spec.scope in ("layer", "global"):  # a few weights more or fewer, by how its layers were rounded
+        return {name: parent[name] for name in shapes}
     sign = 1 if spec.keep == "largest" else -1
     ranked = {name: sign * weights[name].abs() for name in shapes}
     alive = {name: parent[name] if name in parent else weights[name] == weights[name] for name in shapes}

@@ -14,13 +14,18 @@ log = logging.getLogger("ltkit")
 
 @dataclass
 class Work:
-    """A run to train. `keep`: epochs whose checkpoints others need; `until`: only those are missing, stop there."""
+    """A run to train. `keep`: epochs whose checkpoints others need; `until`: only those are missing, stop there.
+
+    `traced`: its trace is wanted; `there`: the run itself is in the store already, and stays.
+    """
 
     run: Run
     keep: set[int] = field(default_factory=set)
     until: int | None = None
     waits_for: set[str] = field(default_factory=set)  # names of work that comes first
     height: int = 0  # how long a chain of work waits for this one
+    traced: bool = False
+    there: bool = False
 
 
 def finished(store: Store, name: str) -> bool:
@@ -40,25 +45,34 @@ def needs_checkpoint(run: Run) -> int | None:
     return start.epoch
 
 
-def plan(runs: Iterable[Run], store: Store) -> dict[str, Work]:
-    """All work that is needed for `runs`, by name: the missing ones, their missing ancestors, missing checkpoints."""
+def plan(runs: Iterable[Run], store: Store, trace: str | None = None) -> dict[str, Work]:
+    """All work that is needed for `runs`, by name: the missing ones, their missing ancestors, missing checkpoints.
+
+    With the name of a `trace` also those of `runs` that were trained without it, once more, to their end.
+    """
     todo: dict[str, Work] = {}
     stack = list(dict.fromkeys(runs))[::-1]
+    watched = {run.name for run in stack} if trace else set()
     seen: set[str] = set()
     while stack:
         run = stack.pop()
         if run.name in seen:
             continue
         seen.add(run.name)
-        if run.name not in todo and finished(store, run.name):
-            continue
-        todo.setdefault(run.name, Work(run))
+        untraced = run.name in watched and not finished(store, f"{run.name}@{trace}")
+        if run.name not in todo:
+            there = finished(store, run.name)
+            if there and not untraced:
+                continue
+            todo[run.name] = Work(run, there=there)
+        if untraced:
+            todo[run.name].traced, todo[run.name].until = True, None
         epoch = needs_checkpoint(run)
         if epoch is not None and isinstance(run.start, From):
             parent = run.start.run
             if not finished(store, f"{parent.name}@{epoch}"):
                 there = parent.name not in todo and finished(store, parent.name)
-                work = todo.setdefault(parent.name, Work(parent, until=epoch if there else None))
+                work = todo.setdefault(parent.name, Work(parent, until=epoch if there else None, there=there))
                 work.keep.add(epoch)
                 work.until = max(work.keep) if work.until is not None else None
                 seen.discard(parent.name)

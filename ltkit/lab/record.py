@@ -16,15 +16,20 @@ from safetensors.torch import save
 from ..prune import masks
 from ..spec import SCHEMA, Run, plain
 from ..store.files import dump
-from ..train import Outcome
+from ..train import Outcome, Trace
+from ..train.trace import Record
 from ..version import __version__, commit
+from . import traces
 
 Files = tuple[dict[str, bytes], dict[str, Any]]
 
 
-def files(outcome: Outcome, checkpoints_only: bool = False) -> dict[str, Files]:
-    """What is published for an outcome, by name: the run itself, and a folder a checkpoint."""
-    run, mask = outcome.job.run, dict(outcome.job.mask)
+def files(outcome: Outcome, there: bool = False) -> dict[str, Files]:
+    """What is published for an outcome, by name: the run itself unless it is `there`, a folder a checkpoint, its trace.
+
+    The run's mask is that of the end, a checkpoint's that of its epoch.
+    """
+    run, mask = outcome.job.run, outcome.mask
     finished = outcome.diverged is None
     facts = {
         "outcome": "finished" if finished else "diverged",
@@ -35,17 +40,21 @@ def files(outcome: Outcome, checkpoints_only: bool = False) -> dict[str, Files]:
         **outcome.facts,
     }
     published: dict[str, Files] = {}
-    if not checkpoints_only:
+    if not there:
         contents = _contents(run, save(outcome.weights), save(mask), outcome.metrics, outcome.facts)
         published[run.name] = (contents, facts)
     for epoch, tensors in outcome.checkpoints.items():
         about = {"outcome": "checkpoint", "epoch": epoch}
-        published[f"{run.name}@{epoch}"] = (_contents(run, save(tensors), save(mask), [], outcome.facts), about)
+        then = {name.removeprefix("mask/"): t for name, t in tensors.items() if name.startswith("mask/")}
+        rest = {name: t for name, t in tensors.items() if not name.startswith("mask/")}
+        published[f"{run.name}@{epoch}"] = (_contents(run, save(rest), save(then), [], outcome.facts), about)
+    if outcome.job.trace is not None and outcome.record is not None:
+        published |= traces.files(run, outcome.job.trace, outcome.record, {**environment(), **outcome.facts, **_now()})
     return published
 
 
-def undefined(run: Run, reason: str) -> dict[str, Files]:
-    """What is published for a run that can't be trained since its parent's weights are no numbers."""
+def undefined(run: Run, reason: str, trace: Trace | None = None) -> dict[str, Files]:
+    """What is published for a run that can't be trained since its parent's weights are no numbers; an empty trace."""
     facts: dict[str, Any] = {
         "outcome": "undefined",
         "reason": reason,
@@ -54,7 +63,8 @@ def undefined(run: Run, reason: str) -> dict[str, Files]:
         "kept": {},
         "seconds": 0.0,
     }
-    return {run.name: (_contents(run, save({}), save({}), [], {}), facts)}
+    published = {run.name: (_contents(run, save({}), save({}), [], {}), facts)}
+    return published | (traces.files(run, trace, Record(), {**environment(), **_now()}) if trace else {})
 
 
 def _contents(run: Run, weights: bytes, mask: bytes, metrics: list[Any], facts: dict[str, Any]) -> dict[str, bytes]:
@@ -67,8 +77,12 @@ def _contents(run: Run, weights: bytes, mask: bytes, metrics: list[Any], facts: 
         "metrics.csv": table.getvalue().encode(),
         "weights.safetensors": weights,
         "mask.safetensors": mask,
-        "env.json": dump({**environment(), **facts, "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}),
+        "env.json": dump({**environment(), **facts, **_now()}),
     }
+
+
+def _now() -> dict[str, str]:
+    return {"written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,9 @@ SEAL = 64  # hex digits of the SHA-256 that a file begins with
 
 
 def path(store: Path, jobs: Sequence[Job], until: int | None) -> Path:
-    """Where the state of these jobs lies: a state that lacks a checkpoint, or went beyond it, is not theirs."""
+    """Where the state of these jobs lies: one that lacks a checkpoint or a trace, or went beyond it, is not theirs."""
     words = [job.run.name + "".join(f"@{epoch}" for epoch in sorted(job.keep)) for job in jobs]
+    words = [word + (f"@{job.trace.name}" if job.trace else "") for word, job in zip(words, jobs, strict=True)]
     if until is not None:
         words.append(f"until {until}")
     return store / f".state-{files.sha256(' '.join(words).encode())[:16]}"

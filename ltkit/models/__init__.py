@@ -22,11 +22,12 @@ from ..errors import UserError, nearest
 from . import conv, lenet, mobilenet, resnet, vgg
 from .initial import draw
 from .layers import Conv, Linear, fold, unfold
+from .sparse_initial import rescale
 
 if TYPE_CHECKING:
     from ..spec import Init, Network
 
-__all__ = ["build", "count", "fold", "init", "prunable", "prunable_count", "small_dense", "unfold"]
+__all__ = ["build", "count", "fold", "init", "prunable", "prunable_count", "rescale", "small_dense", "unfold"]
 
 Shape = tuple[int, int, int]
 FAMILIES: dict[str, type[nn.Module]] = {
@@ -39,6 +40,7 @@ FAMILIES: dict[str, type[nn.Module]] = {
     **dict.fromkeys(vgg.DEPTHS, vgg.VGG),
 }
 ROLES = {"default": ("body", "shortcut"), "no_shortcut": ("body",), "all": ("body", "shortcut", "end")}
+ROLES["no_first"] = ROLES["all"]  # but for one layer: see prunable
 WIDTH_STEPS = 10_000  # of small_dense in a unit of width, finer than any two widths at which different layers grow
 
 
@@ -64,7 +66,11 @@ def init(network: Network, shape: Shape, classes: int, start: Init) -> dict[str,
 
 
 def prunable(network: Network, shape: Shape, classes: int, which: str = "default") -> list[str]:
-    """Names of the prunable weights in module order: "default", "no_shortcut" (without 1x1 shortcuts), or "all"."""
+    """Names of the prunable weights in module order.
+
+    `which` is "default", "no_shortcut" (without 1x1 shortcuts), "all", or "no_first": all but the first convolution,
+    which paper E never prunes (weight_correlation.md section 2), and simply all where there is none.
+    """
     return list(_sizes(network, shape, classes, which))
 
 
@@ -107,11 +113,14 @@ def small_dense(network: Network, shape: Shape, classes: int, kept: int, which: 
 def _sizes(network: Network, shape: Shape, classes: int, which: str) -> dict[str, int]:
     if which not in ROLES:
         raise UserError(f"unknown prunable set '{which}'{nearest(which, ROLES)}; known: {', '.join(ROLES)}")
-    return {
-        f"{name}.weight": module.weight.numel()
+    layers = [
+        (name, module)
         for name, module in _skeleton(network, shape, classes).named_modules()
         if isinstance(module, Conv | Linear) and module.role in ROLES[which]
-    }
+    ]
+    if which == "no_first" and isinstance(layers[0][1], Conv):
+        del layers[0]
+    return {f"{name}.weight": module.weight.numel() for name, module in layers}
 
 
 @lru_cache(maxsize=256)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..spec import From, Init, Magnitude, MaskSpec, Run, Scored, Seed, Shuffled, Task
+from ..spec import From, Grown, Init, Magnitude, MaskSpec, Run, Scored, Seed, Shuffled, Task
 
 Change = Callable[[Task], Task]
 
@@ -71,6 +71,6 @@ def _mask_from(mask: MaskSpec, change: Change) -> MaskSpec:
         return mask.replace(run=_from(mask.run, change))
     if isinstance(mask, Scored) and mask.task is not None:
         return mask.replace(task=change(mask.task))
-    if isinstance(mask, Shuffled):
+    if isinstance(mask, Shuffled | Grown):
         return mask.replace(mask=_mask_from(mask.mask, change))
     return mask

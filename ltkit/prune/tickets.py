@@ -8,7 +8,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from ..spec import Distribution, From, Init, Magnitude, MaskSpec, Prunable, Random, Repel, Run, Scored, Shuffled, origin
+from ..spec import (
+    Admm,
+    Distribution,
+    From,
+    Gradual,
+    Grown,
+    Init,
+    Magnitude,
+    MaskSpec,
+    Prunable,
+    Random,
+    Repel,
+    Run,
+    Scored,
+    Shuffled,
+    origin,
+)
 
 Scope = Literal["global", "layer"]
 
@@ -60,6 +76,34 @@ def omp(
     ]
 
 
+def admm(
+    dense: Run,
+    *,
+    density: float,
+    rounds: int,
+    epochs: int,
+    lr: float = 1e-3,
+    rho: float = 1e-3,
+    scope: Scope = "layer",
+    prunable: Prunable = "default",
+) -> list[Run]:
+    """ADMM's rounds after θ_T, dense networks that come closer and closer to their own `density` (ltkit.prune.admm).
+
+    Each goes on from the weights of the round before, with a fresh optimizer, for `epochs`; lr falls to a tenth after
+    each third of them (weight_correlation.md section 3). The paper gives no settings: its sheet takes lr 1e-3, rho 1e-3
+    and 9 epochs a round from the code of an earlier paper, and knows no number of rounds. On CIFAR-10 these values move
+    a weight by some 1 % of its way to the target in a round (ρ Σ lr / (1 - momentum) = .013), so look at the residual.
+    The mask to use is then `Magnitude(run=chain[-1], density, scope, prunable)`.
+    """
+    thirds = {"schedule": "step", "milestones": (1 / 3, 2 / 3), "gamma": 0.1, "warmup": 0}
+    recipe = dense.recipe.replace(lr=lr, epochs=epochs, steps=None, **thirds)
+    chain = [dense]
+    for _ in range(rounds):
+        loss = Admm(runs=tuple(chain), density=density, scope=scope, prunable=prunable, strength=rho)
+        chain.append(dense.replace(start=From(run=chain[-1]), recipe=recipe, extra=loss))
+    return chain[1:]
+
+
 def ticket(dense: Run, mask: MaskSpec, rewind: int = 0) -> Run:
     """θ_rewind under `mask`, trained from epoch `rewind` to T on the dense network's schedule and data order."""
     start = From(run=dense, epoch=rewind, resume=rewind) if rewind else dense.start
@@ -86,6 +130,8 @@ def reinit(winner: Run, draw: int = 1) -> Run:
 
 def shuffled(winner: Run, seed: int | None = None) -> Run:
     """The ticket's weights start under its own mask with each layer's positions permuted."""
+    if isinstance(winner.mask, Grown | Gradual):
+        raise ValueError(f"a {winner.mask.kind} mask changes while training: only one that stays can be shuffled")
     return winner.replace(mask=Shuffled(mask=winner.mask, seed=winner.order if seed is None else seed))
 
 
@@ -136,6 +182,53 @@ def scored(
         prunable=prunable,
     )
     return ticket(dense, mask)
+
+
+def grown(
+    dense: Run,
+    method: Literal["set", "rigl", "rigl_inverted"],
+    *,
+    density: float,
+    every: int,
+    distribution: Distribution = "erk",
+    end: float = 0.75,
+    drop: float = 0.3,
+    again: bool = True,
+    replaces_step: bool = True,
+    prunable: Prunable = "default",
+) -> Run:
+    """θ_0 under random positions that move while training (gradient_flow.md P2, P3): those of `random` to begin with.
+
+    For another beginning, say the mask of a pruned run (P3b), give `ticket` a `Grown` of it.
+    """
+    mask = Grown(
+        method=method,
+        mask=Random(density=density, distribution=distribution, seed=dense.order, prunable=prunable),
+        every=every,
+        end=end,
+        drop=drop,
+        again=again,
+        replaces_step=replaces_step,
+        seed=dense.order if method == "set" else 0,
+    )
+    return ticket(dense, mask)
+
+
+def gradual(
+    dense: Run,
+    density: float,
+    *,
+    every: int,
+    begin: float = 0.25,
+    end: float = 0.6,
+    scope: Literal["layer", "global"] = "layer",
+    prunable: Prunable = "default",
+) -> Run:
+    """θ_0 dense, pruned by magnitude while training (gradient_flow.md P5; D's LeNet-5 from step 3000 to 7000 of 11719).
+
+    D's lottery ticket is `ticket(dense, Magnitude(run=gradual(dense, d, ...), density=d))`.
+    """
+    return ticket(dense, Gradual(density=density, begin=begin, end=end, every=every, scope=scope, prunable=prunable))
 
 
 def fine_tune(trained: Run, mask: MaskSpec, resume: int = 0) -> Run:

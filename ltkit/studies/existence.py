@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal, Self
 import pandas as pd
 from pydantic import Field, model_validator
 
-from .. import data, models
+from .. import models
 from ..analyze.overlap import null_sd, overlap_ratio
 from ..errors import nearest
 from ..lab import Lab
+from ..lab.material import frame
 from ..params import Parameters
 from ..prune import tickets
 from ..prune.masks import counts
@@ -173,8 +174,7 @@ def cell(params: Params, name: str, lr: float, seed: int, root: str | None) -> I
 
 def small_dense(whole: Run, rate: float, level: int, root: str | None) -> Run:
     """The narrower dense network with the ticket's number of prunable weights (existence.md section 3, SDT)."""
-    dataset = data.load(whole.task, root)
-    at = dataset.shape, dataset.classes
+    at = frame(whole, root)
     kept = Magnitude(run=whole, rate=rate, rounds=level).kept(models.prunable_count(whole.network, *at))
     narrow, _ = models.small_dense(whole.network, *at, kept)
     return whole.replace(network=narrow)

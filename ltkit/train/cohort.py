@@ -6,9 +6,7 @@ in the cohort, beyond the rounding of floating-point sums.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,41 +14,13 @@ from torch import Tensor, nn
 
 from .. import data, models
 from ..models.layers import Conv, Linear
-from ..spec import From, Repel, Run, plain
-from . import extra, optim
+from ..spec import Gradual, Grown
+from . import change, extra, optim
+from .job import Job, cohort_key, resume_epoch
 from .schedule import Clock, clock, factor
 
-
-@dataclass(frozen=True)
-class Job:
-    """One member: a run with the weights, mask and optimizer state that it starts from."""
-
-    run: Run
-    weights: Mapping[str, Tensor]  # parameters and buffers of one network; pruned weights are 0
-    mask: Mapping[str, Tensor] = field(default_factory=dict)  # {}: dense
-    slots: Mapping[str, Tensor] = field(default_factory=dict)  # "momentum/fc1.weight" and so on; {}: fresh
-    keep: frozenset[int] = frozenset()  # epochs after which a checkpoint is taken
-    # What the run's extra loss refers to: (K, ...) for each tensor it looks at, 0 where pruned; {}: no extra loss.
-    extra: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-# What may differ between members: these decide a member's labels, images, order, rate, never the program's shape.
-_OWN_TASK = ("labels", "corruption_seed", "pixels", "subset_seed")
-_OWN_RECIPE = ("lr", "weight_decay")
-
-
-def cohort_key(run: Run) -> str:
-    """Runs with equal keys can be trained in one cohort."""
-    task = {k: v for k, v in plain(run.task).items() if k not in _OWN_TASK}
-    recipe = {k: v for k, v in plain(run.recipe).items() if k not in _OWN_RECIPE}
-    references = len(run.extra.runs) if isinstance(run.extra, Repel) else 1
-    pull = run.extra and [run.extra.kind, references]
-    return json.dumps([task, plain(run.network), recipe, resume_epoch(run), run.recipe.weight_decay > 0, pull])
-
-
-def resume_epoch(run: Run) -> int:
-    """The epoch of the schedule at which a run begins."""
-    return run.start.resume if isinstance(run.start, From) else 0
+# Hears of a mask update as (cohort, step, "before" or "after", the new masks of the members that have one).
+Listener = Callable[["Cohort", int, str, Mapping[int, Mapping[str, Tensor]]], None]
 
 
 class Cohort:
@@ -70,6 +40,9 @@ class Cohort:
         self.leaves, self.weights = self._split_precision()
         self._fill([job.weights for job in jobs])
         self.masks = self._stack_masks()
+        specs = {r: job.run.mask for r, job in enumerate(jobs)}
+        self.changing = {r: spec for r, spec in specs.items() if isinstance(spec, Grown | Gradual)}
+        self.listeners: list[Listener] = []
         self.lr, self.decay = (
             torch.tensor([getattr(job.run.recipe, name) for job in jobs], device=device)
             for name in ("lr", "weight_decay")
@@ -87,11 +60,11 @@ class Cohort:
         self._factor: float | None = None
         self.rates: dict[str, Tensor] = {}
         self._decays = [self._each(self.decay, w) for w in self.weights.values()] if first.recipe.weight_decay else None
-        self._loss, self._sgd, self._adam = _loss, optim.sgd, optim.adam
+        self._loss, self._sgd, self._adam = losses, optim.sgd, optim.adam
         if compile:  # a graph for each shape: past torch's default of 8 it would go on eagerly
             torch._dynamo.config.recompile_limit = max(256, torch._dynamo.config.recompile_limit)
             if any(isinstance(layer, Conv) for layer in self.net.modules()):  # products alone get slower (bench)
-                self._loss = torch.compile(_loss, dynamic=False)
+                self._loss = torch.compile(losses, dynamic=False)
             self._sgd = torch.compile(optim.sgd, dynamic=False)
             self._adam = torch.compile(optim.adam, dynamic=False)
 
@@ -155,9 +128,10 @@ class Cohort:
         with torch.no_grad():
             for name, target in self.state().items():
                 target.copy_(tensors[name])
-            self._spread()
+            self.spread()
 
-    def _spread(self) -> None:
+    def spread(self) -> None:
+        """Writes the weights into the copies of lower precision that the network holds."""
         for name, leaf in self.leaves.items():
             if leaf is not self.weights[name]:
                 leaf.copy_(self.weights[name])
@@ -206,14 +180,17 @@ class Cohort:
         return x, self.targets[:, at]
 
     def step(self, step: int) -> None:
-        """One update of all members; `step` counts from the beginning of the schedule."""
+        """One update of all members, and of the masks that are due; `step` counts from the schedule's beginning."""
         x, y = self.batch(step)
         loss, hits = self._loss(self.net, x, y, self.recipe.label_smoothing, self.recipe.precision == "bf16")
         grads = torch.autograd.grad(loss.sum(), list(self.leaves.values()))
         with torch.no_grad():
             self.epoch_loss += loss.detach()
             self.epoch_hits += hits
-            self.update(step, grads)
+            if due := change.due(self, step):
+                change.step(self, step, grads, due)
+            else:
+                self.update(step, grads)
 
     def update(self, step: int, grads: Sequence[Tensor]) -> None:
         """The optimizer's step with `grads`, one (R, ...) tensor a parameter, and those of the extra loss."""
@@ -239,19 +216,27 @@ class Cohort:
             self.rates[name] = rate * self.masks[name] if name in self.masks else rate
 
     def set_mask(self, name: str, mask: Tensor) -> None:
-        """Changes the masks of one tensor, (R, ...) bool, in the middle of training; newly pruned weights become 0.
+        """Changes the masks of one tensor, (R, ...) bool, in the middle of training.
 
-        An extra loss keeps to the masks that the training began with.
+        Newly pruned weights become 0; newly grown ones begin at 0, the optimizer's slots of theirs too. An extra loss
+        keeps to the masks that the training began with.
         """
-        self.masks[name] = mask
+        before = self.masks.get(name, torch.ones_like(mask))
+        changed = (mask != before).flatten().nonzero().flatten()
         with torch.no_grad():
-            self.weights[name].mul_(mask)
-            self._spread()
+            for t in (self.weights[name], *(each[name] for each in self.slots.values())):
+                t.view(-1).index_fill_(0, changed, 0)
+            self.spread()
+        self.masks[name] = mask
         self._factor = None
 
     def member(self, r: int) -> dict[str, Tensor]:
         """Parameters and buffers of member `r`, copied to the CPU."""
         return {name: t[r].detach().cpu().clone() for name, t in self.state().items()}
+
+    def member_mask(self, r: int) -> dict[str, Tensor]:
+        """The mask of member `r` as it is now, copied to the CPU; {} for a dense one."""
+        return {name: self.masks[name][r].cpu().clone() for name in self.jobs[r].mask}
 
     def member_slots(self, r: int) -> dict[str, Tensor]:
         """The optimizer's state of member `r`, copied to the CPU, as a `Job` takes it."""
@@ -263,7 +248,7 @@ def _slots(job: Job) -> set[str]:
     return {key.split("/")[0] for key in job.slots}
 
 
-def _loss(net: nn.Module, x: Tensor, y: Tensor, smoothing: float, bf16: bool) -> tuple[Tensor, Tensor]:
+def losses(net: nn.Module, x: Tensor, y: Tensor, smoothing: float, bf16: bool) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy and hits of each member, both (R,)."""
     with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
         logits = net(x)

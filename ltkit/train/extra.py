@@ -2,6 +2,7 @@
 
     repel    λ/K Σ_k cos²(θ⊙m, θ_k⊙m)    mode_connectivity.md section 2 (J_r); λ < 0 attracts
     anchor   λ/2 ‖(θ − θ_ref)⊙m‖²         λ < 0 pushes away
+    admm     ρ/2 ‖θ − (Z − U)‖²           the same; Z − U of ltkit.prune.admm (weight_correlation.md section 3)
 
 θ is a member's prunable tensors as one vector, so that a step costs a handful of products however many layers there
 are: theta (R, N), the members' own masks (R, N) bool, strengths λ (R,), references (R, K, N).
@@ -60,8 +61,8 @@ def _length(vectors: Tensor) -> Tensor:
 
 
 Function = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-LOSSES: dict[str, Function] = {"repel": repel_loss, "anchor": anchor_loss}
-GRADIENTS: dict[str, Function] = {"repel": repel_gradient, "anchor": anchor_gradient}
+LOSSES: dict[str, Function] = {"repel": repel_loss, "anchor": anchor_loss, "admm": anchor_loss}
+GRADIENTS: dict[str, Function] = {"repel": repel_gradient, "anchor": anchor_gradient, "admm": anchor_gradient}
 
 
 @dataclass(frozen=True)

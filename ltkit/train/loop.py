@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
 from ..errors import UserError
-from .cohort import Cohort, Job
+from .change import last_update
+from .cohort import Cohort
 from .evaluate import Score, evaluate
+from .job import Job
+from .trace import Record, recorder
 
 Probe = Callable[[Cohort, int], None]
 SCORES_A_RUN = 10  # how many times held-out images are scored on the way, the end included
@@ -29,11 +32,14 @@ class Outcome:
 
     job: Job
     weights: dict[str, Tensor]
+    mask: dict[str, Tensor]  # at the end of the training
     metrics: list[dict[str, float | int | str]]  # epoch, split, loss, correct, count
-    checkpoints: dict[int, dict[str, Tensor]]  # epoch -> weights, buffers and "slots/..." of the optimizer
+    # epoch -> weights, buffers, "slots/..." of the optimizer and "mask/...", the mask of that epoch
+    checkpoints: dict[int, dict[str, Tensor]]
     final: dict[str, Score]
     diverged: int | None  # the epoch after which the loss was no number
     facts: dict[str, float | int | str]  # how it was trained: recorded, not part of the identity
+    record: Record | None = None  # of a job with a trace
 
 
 @dataclass
@@ -45,6 +51,7 @@ class Progress:
     checkpoints: list[dict[int, dict[str, Tensor]]]
     diverged: list[int | None]
     seconds: float = 0.0
+    records: dict[int, Record] = field(default_factory=dict)  # of the members with a trace
 
 
 def train(
@@ -65,17 +72,19 @@ def train(
     `state` is what `save_state` was last given by a killed training of the same jobs: the training goes on from there,
     to the same weights. `save_state` is called at the end of an epoch at most every `save_seconds`. `tick` hears of
     (epochs done, epochs in all, mean accuracy so far in percent). `until` stops after that epoch, for its checkpoint.
-    Raises UserError for a training that is over before it begins, and for a checkpoint outside of it.
+    Jobs with a trace share one. Raises UserError for a training that is over before it begins, for a checkpoint outside
+    of it, and for a mask that is to change but has no update in it.
     """
     cohort = Cohort(jobs, device, root, compile)
     _check(cohort)
-    so_far = Progress(cohort.first_epoch, [[] for _ in jobs], [{} for _ in jobs], [None] * len(jobs))
+    records = {r: Record() for r, job in enumerate(jobs) if job.trace is not None}
+    so_far = Progress(cohort.first_epoch, [[] for _ in jobs], [{} for _ in jobs], [None] * len(jobs), records=records)
     if state is not None:
         so_far = restore(cohort, state)
     begun, saved, before = time.monotonic(), time.monotonic(), so_far.seconds
     clock = cohort.time
     last = min(clock.epochs, until or clock.epochs)
-    watchers = [_checkpoints(so_far), *probes]
+    watchers = [_checkpoints(so_far), *_trace(cohort, so_far), *probes]
     for epoch in range(so_far.epoch, last):
         cohort.begin_epoch(epoch)
         for step in range(epoch * clock.per_epoch, min((epoch + 1) * clock.per_epoch, clock.total)):
@@ -102,6 +111,11 @@ def _check(cohort: Cohort) -> None:
             raise UserError(f"{job.run.name}: nothing is left to train from epoch {first} of {last}")
         if missed := [epoch for epoch in job.keep if not first <= epoch <= last]:
             raise UserError(f"{job.run.name} is trained from epoch {first} to {last}: no run can start at {missed[0]}")
+    for r, spec in cohort.changing.items():
+        final = last_update(spec, cohort.time.total)
+        if final is None or final < first * cohort.time.per_epoch:
+            name, begin, end = cohort.jobs[r].run.name, first * cohort.time.per_epoch, cohort.time.total
+            raise UserError(f"{name}: its mask would never change from step {begin} to {end}, look at every and end")
 
 
 def _checkpoints(so_far: Progress) -> Probe:
@@ -112,9 +126,21 @@ def _checkpoints(so_far: Progress) -> Probe:
         for r, job in enumerate(cohort.jobs):
             if epoch in job.keep:
                 slots = {f"slots/{name}": t for name, t in cohort.member_slots(r).items()}
-                so_far.checkpoints[r][epoch] = {**cohort.member(r), **slots}
+                mask = {f"mask/{name}": t for name, t in cohort.member_mask(r).items()}
+                so_far.checkpoints[r][epoch] = {**cohort.member(r), **slots, **mask}
 
     return probe
+
+
+def _trace(cohort: Cohort, so_far: Progress) -> list[Probe]:
+    traces = {job.trace for job in cohort.jobs if job.trace is not None}
+    if len(traces) > 1:
+        raise ValueError("the jobs of a cohort share one trace")
+    if not traces:
+        return []
+    probe, listener = recorder(cohort, traces.pop(), so_far.records)
+    cohort.listeners.append(listener)
+    return [probe]
 
 
 def _record(cohort: Cohort, so_far: Progress) -> float:
@@ -150,7 +176,17 @@ def _outcomes(cohort: Cohort, so_far: Progress) -> list[Outcome]:
             "device": cohort.device.type,
         }
         outcomes.append(
-            Outcome(job, cohort.member(r), so_far.metrics[r], so_far.checkpoints[r], final, so_far.diverged[r], facts)
+            Outcome(
+                job,
+                cohort.member(r),
+                cohort.member_mask(r),
+                so_far.metrics[r],
+                so_far.checkpoints[r],
+                final,
+                so_far.diverged[r],
+                facts,
+                so_far.records.get(r),
+            )
         )
     return outcomes
 
@@ -160,11 +196,16 @@ def snapshot(cohort: Cohort, so_far: Progress) -> bytes:
     tensors = {f"net/{name}": t.detach().cpu().contiguous() for name, t in cohort.state().items()}
     for slot, each in cohort.slots.items():
         tensors |= {f"slot/{slot}/{name}": t.cpu().contiguous() for name, t in each.items()}
+    if cohort.changing:
+        tensors |= {f"mask/{name}": t.cpu().contiguous() for name, t in cohort.masks.items()}
+    for r, record in so_far.records.items():
+        tensors |= {f"traced/{r}/{name}": t.contiguous() for name, t in record.tensors.items()}
     for r, epochs in enumerate(so_far.checkpoints):
         for epoch, kept in epochs.items():
             tensors |= {f"kept/{r}/{epoch}/{name}": t.contiguous() for name, t in kept.items()}
     about = {"epoch": so_far.epoch, "updates": cohort.updates, "seconds": so_far.seconds}
-    facts = {**about, "metrics": so_far.metrics, "diverged": so_far.diverged}
+    rows = {r: record.rows for r, record in so_far.records.items()}
+    facts = {**about, "metrics": so_far.metrics, "diverged": so_far.diverged, "traced": rows}
     return save(tensors, {"state": json.dumps(facts)})
 
 
@@ -178,10 +219,17 @@ def restore(cohort: Cohort, state: bytes) -> Progress:
         for slot, each in cohort.slots.items():
             for name, target in each.items():
                 target.copy_(tensors[f"slot/{slot}/{name}"])
+        for name in cohort.masks if cohort.changing else {}:
+            cohort.masks[name] = tensors[f"mask/{name}"].to(cohort.device)
     cohort.updates = facts["updates"]
     kept: list[dict[int, dict[str, Tensor]]] = [{} for _ in cohort.jobs]
     for name, tensor in tensors.items():
         if name.startswith("kept/"):
             _, r, epoch, key = name.split("/", 3)
             kept[int(r)].setdefault(int(epoch), {})[key] = tensor
-    return Progress(facts["epoch"], facts["metrics"], kept, facts["diverged"], facts["seconds"])
+    records = {int(r): Record(rows) for r, rows in facts.get("traced", {}).items()}
+    for name, tensor in tensors.items():
+        if name.startswith("traced/"):
+            _, traced, key = name.split("/", 2)
+            records[int(traced)].tensors[key] = tensor
+    return Progress(facts["epoch"], facts["metrics"], kept, facts["diverged"], facts["seconds"], records)

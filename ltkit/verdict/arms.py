@@ -32,15 +32,18 @@ class Arm:
         mine = rows[rows["arm"] == name]
         if mine.empty:
             troubles.append(f"no {name} runs")
-        for lr, found in mine.groupby("lr", sort=True):
-            sound = np.isfinite(found["accuracy"]) & np.isfinite(found[score])
+        lrs, seeds = mine["lr"].to_numpy(dtype=float), mine["seed"].to_numpy()
+        reached, judged = (mine[column].to_numpy(dtype=float) for column in ("accuracy", score))
+        for lr in np.unique(lrs):
+            here = lrs == lr
+            sound = np.isfinite(reached[here]) & np.isfinite(judged[here])
             if not sound.all():
-                troubles.append(f"{(~sound).sum()} of {len(found)} {name} runs diverged at lr {lr:g}")
+                troubles.append(f"{(~sound).sum()} of {len(sound)} {name} runs diverged at lr {lr:g}")
             if sound.all() or not sound.any():
                 tried.add(float(lr))
             if sound.all():
-                accuracy[float(lr)] = found.set_index("seed")["accuracy"]
-                scores[float(lr)] = float(found[score].mean())
+                accuracy[float(lr)] = pd.Series(reached[here], pd.Index(seeds[here], name="seed"), name="accuracy")
+                scores[float(lr)] = float(judged[here].mean())
         return cls(name, accuracy, scores, frozenset(tried), tuple(troubles))
 
     @property
