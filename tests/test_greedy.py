@@ -8,6 +8,7 @@ import torch
 
 from ltkit.analyze.regimes import gaussian, orthonormal, two_layer
 from ltkit.prune import greedy
+from ltkit.prune.greedy_problem import move
 from ltkit.seeds import generator
 
 TRIANGLE = [[0, 0], [1, 0], [0, 1]]
@@ -160,7 +161,7 @@ def test_bookkeeping(rule):
 def test_a_negative_step_can_take_a_neuron_out_for_good():
     """a_j = .2 has low = −.25; that step makes it exactly 0 and the others 1.25 times what they were."""
     weights = np.array([0.2, 0.3, 0.5])
-    greedy._move(weights, 0, -0.25)
+    move(weights, 0, -0.25)
     assert weights.tolist() == pytest.approx([0, 0.375, 0.625])
     assert weights[0] == 0
     phi, target = [[3, 1], [0, -2], [-2, -4], [-4, -4]], [-1, 1]

@@ -9,6 +9,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}  # where conda-forge's name differs from PyPI's
+PYPI_ONLY = ("torch-pruning",)  # pip brings these along with the package itself
 
 HEADER = """\
 # Made from pyproject.toml by tools/environment.py; a test keeps the two equal.
@@ -25,7 +26,8 @@ def conda(requirement: str) -> str:
 def environment(project: dict[str, Any]) -> str:
     """The text of environment.yml for pyproject's `[project]` table, test extras included."""
     wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
-    lines = [f"python{project['requires-python']}", "pip", *sorted(conda(item) for item in wanted)]
+    known = sorted(conda(item) for item in wanted if not item.startswith(PYPI_ONLY))
+    lines = [f"python{project['requires-python']}", "pip", *known]
     body = "".join(f"  - {line}\n" for line in lines)
     return f"{HEADER}name: {project['name']}\nchannels:\n  - conda-forge\ndependencies:\n{body}  - pip:\n      - -e .\n"
 
