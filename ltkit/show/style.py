@@ -73,6 +73,15 @@ ARMS: dict[str, Look] = {
     "dense_warm": Look("dense network, warm-up", GREY, "s", "--"),
     "lt_warm": Look("ticket (IMP), warm-up", BLUE, "o", "--"),
     "rr_warm": Look("same mask, fresh weights, warm-up", VERMILION, "s", "--"),
+    "dense_more": Look("dense, trained once more", GREY, "", "--"),
+    "lt": Look("ticket", BLUE, "o"),
+    "rr": Look("same mask, fresh weights", VERMILION, "s"),
+    "pft": Look("pruning & fine-tuning", GREEN, "D"),
+    "rewind": Look("rewound ticket", WINE, "X"),
+    "lr_rewind": Look("LR rewinding", PURPLE, "P"),
+    "lt_long": Look("ticket, twice as long", BLUE, "^", "--"),
+    "shuffled": Look("mask rearranged in layers", ORANGE, "v", "--"),
+    "permuted": Look("ticket's weights, shuffled", SKY, "p", "--"),
 }
 
 
