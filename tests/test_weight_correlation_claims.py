@@ -49,9 +49,9 @@ def pairs(at):
         return {"init_final": lambda p: p + excess(at), "fresh_final": lambda p: p, "same": lambda p: 1.0}
     found = {}
     if at["arm"] in ("lt", "pft"):
-        found |= {"start_final": lambda p: p + excess(at), "fresh_start_final": lambda p: p}
+        found |= {"start_final": lambda p: p + excess(at)}
     if at["arm"] == "pft":
-        found |= {"tuned_init": lambda p: p, "tuned_dense": lambda p: 0.6}
+        found |= {"fresh_start_final": lambda p: p, "tuned_init": lambda p: p, "tuned_dense": lambda p: 0.6}
     if at["arm"] == "rr":
         found |= {"masked_dense": lambda p: p / at["density"], "tuned_dense": lambda p: 0.45}
     return found
@@ -295,6 +295,9 @@ def test_both_papers_on_the_same_runs():
     assert layer["holds"].to_dict() == {
         **{"A8": "yes", "E11": "yes", "A7": "no", "E7": "yes", "A1a": "yes", "E2a": "yes"},
         **{"A2": "yes", "E1a": "yes", "A4": "yes", "E1b": "yes"},
+    }
+    assert set(sides["where"].str.extract(r"^(\w+ masks, density .*)")[0].dropna()) == {
+        *("layer masks, density 0.24", "global masks, density 0.168", "global masks, density 0.0282"),
     }
     causes = sides[sides["question"].str.startswith("change")]
     assert set(causes["where"]) == {

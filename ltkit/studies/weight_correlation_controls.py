@@ -118,10 +118,15 @@ def against_existence(params: Params, table: Rows, overlaps: Rows) -> Rows:
 
 
 def _questions(e: Evidence) -> Iterator[Question]:
-    """What both papers say of plain runs, under masks cut by layer (E's) and over all layers (A's)."""
+    """What both papers say of plain runs, under masks cut by layer (E's) and over all layers (A's).
+
+    By layer at the claim level; over all layers at the level closest to it, and at the sparsest.
+    """
     spec, tau = network(e.name), tau_sim(e.params.data)
     skips = spec.arch.startswith("resnet") and spec.residual  # A's claims depend on residual connections
-    for scope, level in [("layer", e.level)] + [("global", level) for level in e.params.global_levels]:
+    wide = sorted(e.params.global_levels, key=lambda level: abs(e.params.density(level) - e.params.density(e.level)))
+    wide = list(dict.fromkeys((*wide[:1], *sorted(wide)[-1:])))
+    for scope, level in [("layer", e.level)] + [("global", level) for level in wide]:
         where = f"{scope} masks, {e.where(level)}"
         small, large = (e.at("lt", lr, level, scope=scope) for lr in (e.small, e.large))
         best: Side = ("A8", "below" if skips else "above", 0.0)

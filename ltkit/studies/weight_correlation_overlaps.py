@@ -54,16 +54,16 @@ def overlaps(params: Params, lab: Lab) -> pd.DataFrame:
                                    fresh_final        θ_0′ with θ_T, for every p
                                    same               θ_T with itself
         lt, pft: kept weights      start_final        θ_0⊙m with what the arm ended with
-                                   fresh_start_final  θ_0′⊙m with it
-        pft, rr: all weights       tuned_init         what P&FT ended with and θ_0
-                                   tuned_dense        what P&FT, or rr under the same mask, ended with and θ_T
+                                   fresh_start_final  θ_0′⊙m with it (pft)
+        pft, rr: all weights       tuned_init         what P&FT ended with and θ_0 (pft)
+                                   tuned_dense        what the arm ended with and θ_T
                                    masked_dense       θ_0′⊙m, not trained, with θ_T (rr)
 
     Where all weights count, a mask cut from |θ_T| gives about p / density by itself, and p must be below the density:
-    NaN elsewhere. Sparse pairs are compared at p = .2 only.
+    NaN elsewhere. Sparse pairs are compared at p = .2 only, rr is measured under P&FT's one-shot and ADMM masks.
     """
     labelled = grid(params)
-    tuned = {_under(labels) for labels, _ in labelled if labels["arm"] == "pft"}
+    tuned = {_under(at) for at, _ in labelled if at["arm"] == "pft" and at["masking"] != "iterative"}
     chosen = [
         (labels, run)
         for labels, run in labelled
@@ -95,6 +95,7 @@ def _pairs(
     mask = lab.mask(run) if end is not None else None
     if arm in ("lt", "pft"):
         yield Pair("start_final", first, end, (P,), (run.name,), mask)
+    if arm == "pft":
         yield Pair("fresh_start_final", other, end, (P,), (run.name,), mask)
     if arm in ("pft", "rr"):
         trained, both = read(lab, whole), (run.name, whole.name)
