@@ -160,6 +160,14 @@ def test_images_in_parts_are_the_same_loss(monkeypatch):
     assert len(loss_of(NORMED).parts) == len(normed.parts) == 1  # its statistics are those of all images
 
 
+def test_coordinates_are_in_the_order_of_the_layers_whatever_that_of_the_state():
+    weights, mask, (x, y) = state(LENET5), mask_of(LENET5, 0.2), images(10)
+    turned = dict(reversed(weights.items())), dict(reversed(mask.items()))
+    one, two = (cross_entropy(LENET5, SHAPE, CLASSES, *given, x, y) for given in ((weights, mask), turned))
+    assert list(two.weights) == list(one.weights)
+    assert matrix(two).equal(matrix(one))
+
+
 def test_a_smaller_mask_is_a_part_of_the_matrix():
     """At one point, which the smaller mask leaves as it is; so its spectrum lies inside (interlacing)."""
     small, (x, y) = mask_of(MLP, 0.2), images()

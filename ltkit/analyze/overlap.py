@@ -54,10 +54,10 @@ def overlaps(
         for p in ps:
             k = taken_of(p, count)
             rows.append((name, p, count, k, float((latest < k).sum()) if k <= nonzero else math.nan))
+    for p in ps:
+        own = [row for row in rows if row[1] == p]
+        rows.append((TOTAL, p, sum(row[2] for row in own), sum(row[3] for row in own), sum(row[4] for row in own)))
     table = pd.DataFrame(rows, columns=["layer", "p", "weights", "taken", "shared"])
-    sums = [table[table.p == p][["weights", "taken", "shared"]].sum(skipna=False) for p in ps]
-    total = pd.DataFrame([(TOTAL, p, *row) for p, row in zip(ps, sums, strict=True)], columns=table.columns)
-    table = pd.concat([table, total], ignore_index=True) if rows else total
     return table.astype({"weights": int, "taken": int}).assign(ratio=lambda t: t.shared / t.taken)
 
 
