@@ -75,13 +75,13 @@ ARMS: dict[str, Look] = {
     "rr_warm": Look("same mask, fresh weights, warm-up", VERMILION, "s", "--"),
     "dense_more": Look("dense, trained once more", GREY, "", "--"),
     "lt": Look("ticket", BLUE, "o"),
-    "rr": Look("same mask, fresh weights", VERMILION, "s"),
+    "rr": Look("fresh weights, same mask", VERMILION, "s"),
     "pft": Look("pruning & fine-tuning", GREEN, "D"),
-    "rewind": Look("rewound ticket", WINE, "X"),
+    "rewind": Look("ticket, rewound", WINE, "X"),
     "lr_rewind": Look("LR rewinding", PURPLE, "P"),
     "lt_long": Look("ticket, twice as long", BLUE, "^", "--"),
     "shuffled": Look("mask rearranged in layers", ORANGE, "v", "--"),
-    "permuted": Look("ticket's weights, shuffled", SKY, "p", "--"),
+    "permuted": Look("kept weights, shuffled", SKY, "p", "--"),
 }
 
 

@@ -249,7 +249,7 @@ def traced(params: Params, root: str | None = None) -> list[Labelled]:
         if labels["method"] == "scratch":
             return labels["distribution"] == "pruned" or (labels["distribution"], labels["init"]) == (main, "neuron")
         if labels["method"] in UPDATING:
-            return True
+            return labels["distribution"] in ("pruned", main)
         return labels["method"] in ("dense", "small_dense", "lt")
 
     return [(labels, run) for labels, run in grid(params, root) if wanted(labels)]
