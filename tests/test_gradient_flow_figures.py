@@ -183,8 +183,12 @@ def paths_of(random: np.random.Generator) -> Iterator[dict[str, Any]]:
 
 def distances_of(random: np.random.Generator) -> Iterator[dict[str, Any]]:
     """Points in 40 dimensions: the ticket's start is near the parent, its ends are nearer, scratch is far."""
+
+    def far(length: float) -> np.ndarray:
+        towards = random.standard_normal(40)
+        return length * towards / np.linalg.norm(towards)
+
     for seed in SEEDS:
-        far = lambda length: length * (v := random.standard_normal(40)) / np.linalg.norm(v)  # noqa: E731
         points = {"prune_end": np.zeros(40), "lt_start": far(12.1), "scratch_start": far(16.5)}
         for number in range(1, 6):
             points[f"lt_end_{number}"] = 0.45 * points["lt_start"] + far(1.5)

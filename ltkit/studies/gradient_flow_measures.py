@@ -114,7 +114,11 @@ def spectra(params: Params, lab: Lab) -> Rows:
     # Until their first update all methods are one training: equal states are taken once.
     keys = ["" if state is None else _digest(run, *state) for (_, run, *_), state in zip(places, states, strict=True)]
     first = {key: place for place, key in reversed(list(enumerate(keys))) if key}
-    work = [functools.partial(_eigenvalues, params, lab, places[n][1], *states[n]) for n in first.values()]  # type: ignore[misc]
+    work = [
+        functools.partial(_eigenvalues, params, lab, places[n][1], *state)
+        for n in first.values()
+        if (state := states[n]) is not None
+    ]
     found = dict(zip(first, side_by_side(work, lab.workers), strict=True))
     tables = [_spectrum(lab, *place, found.get(key)) for place, key in zip(places, keys, strict=True)]
     return joined(tables, SPECTRA)

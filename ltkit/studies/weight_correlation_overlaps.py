@@ -22,7 +22,7 @@ from ..lab import Lab
 from ..lab.material import ParentDiverged, admm_residual
 from ..prune import tickets
 from ..prune.masks import Mask
-from ..spec import Admm, Run
+from ..spec import Magnitude, Run
 from .weight_correlation import Labelled, Place, dense, grid, pretrained
 from .weight_correlation_params import P, Params
 
@@ -130,8 +130,8 @@ def residuals(params: Params, lab: Lab) -> pd.DataFrame:
     for labels, run in grid(params):
         if (labels["masking"], labels["arm"]) != ("admm", "lt"):
             continue
-        last = run.mask.run  # type: ignore[union-attr]
-        assert isinstance(last.extra, Admm)
+        assert isinstance(run.mask, Magnitude)
+        last = run.mask.run
         try:
             found = admm_residual(last, lab.store, lab.root)
         except ParentDiverged:
