@@ -179,9 +179,9 @@ def test_quantiles_of_a_spectrum():
     assert measured.quantiles(spectrum.whole(values)).tolist() == values.tolist()
 
 
-def test_signals_are_those_of_masked_untrained_networks():
+def test_signals_are_those_of_masked_untrained_networks(lab):
     given = SMOKE.replace(sparsities=(0.0, 0.84), seeds=(1,), networks=("lenet_5*0.3",))
-    found = measured.signals(given)
+    found = measured.signals(given, lab)
     assert list(found) == measured.SIGNALS
     table = found.set_index(["mask", "init", "sparsity"])["sd"]
     assert len(table) == 2 * 5 * 2
@@ -365,7 +365,7 @@ def test_diverged_runs_are_nan_and_stay_in_the_tables(make_lab, tiny):
     tables = Tables(
         table,
         measured.traces(given, lab),
-        measured.signals(given.replace(sparsities=(0.0,))),
+        measured.signals(given.replace(sparsities=(0.0,)), lab),
         measured.spectra(given, lab),
         solutions.interpolations(given, lab),
         solutions.distances(given, lab),

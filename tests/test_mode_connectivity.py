@@ -544,7 +544,7 @@ def test_paths_do_not_depend_on_how_many_are_computed_at_a_time(stored):
 
     given, lab, _, paths = stored
     two = Lab(lab.store.path, device="cpu", workers=2, progress=False, compile="never")
-    again = measured.paths(given, two)
+    again = measured.paths.__wrapped__(given, two)  # not what is kept
     pd.testing.assert_frame_equal(paths, again, rtol=1e-5)
 
 
@@ -622,6 +622,27 @@ def test_distances_and_weights_of_the_rounds(stored):
     cut = max(float(state[n].abs()[before[n] & ~after[n]].max()) for n in before if (before[n] & ~after[n]).any())
     row = pick(weights, network=given.networks[0], setting="32/0.1", arm="imp", seed=0, level=1).iloc[0]
     assert row["threshold"] == pytest.approx(cut)
+
+
+def test_histograms_are_of_the_weights_that_each_run_kept(stored):
+    given, lab, _, _ = stored
+    found = measured.histograms(given, lab)
+    at = {"network": given.networks[0], "setting": "32/0.1"}
+    rows = pick(found, **at, arm="imp", seed=0, level=1)
+    runs = measured.by_place(given)[given.networks[0], "32/0.1"]
+    run = runs["imp", 1, 0, 0, 0]
+    state, mask = lab.weights(run), lab.mask(run)
+    kept = torch.cat([state[name][keep] for name, keep in mask.items()])
+    inside = (kept >= rows["left"].iloc[0]) & (kept <= rows["right"].iloc[-1])
+    width = rows["right"] - rows["left"]
+    assert float((rows["share"] * width).sum()) == pytest.approx(float(inside.double().mean()))
+    first = rows.iloc[20]  # the bin around 0
+    within = (kept >= first["left"]) & (kept < first["right"])
+    assert first["share"] * (first["right"] - first["left"]) == pytest.approx(float(within.double().mean()), abs=1e-6)
+    grids = pick(found, **at).groupby(["arm", "seed", "level"])[["left", "right"]].agg(list)
+    assert grids["left"].map(tuple).nunique() == 1  # so that rows can be compared and averaged
+    sound = measured.weights(given, lab).dropna(subset="dip")
+    assert len(found) == measured.BINS * len(sound)
 
 
 def test_real_tables_have_verdicts_and_controls(stored):

@@ -44,6 +44,7 @@ class Study:
     barriers: pd.DataFrame
     distances: pd.DataFrame
     weights: pd.DataFrame
+    histograms: pd.DataFrame
 
     def where(self, **only: Any) -> Study:
         """The same study with these values only; a function says which."""
@@ -139,7 +140,20 @@ def study(rounds: int = 5, settings: dict[str, float] = SETTINGS, seed: int = 5)
                         labels = {"arm": arm, "level": level, "density": 0.8**level}
                         modes.append({**at, **labels, "bimodal": found["dip"] < 0.5, **found})
     tables = (pd.DataFrame(rows) for rows in (runs, curves, pairs, away, modes))
-    return Study(*tables)
+    return Study(*tables, histograms=bins(modes))
+
+
+def bins(modes: list[dict[str, Any]], count: int = 9) -> pd.DataFrame:
+    """Two modes where the dip is low; each seed a little different."""
+    edges = np.linspace(-0.3, 0.3, count + 1)
+    middle = (edges[1:] + edges[:-1]) / 2
+    tables = []
+    for row in modes:
+        apart = 0.1 * (1 - row["dip"])
+        share = np.exp(-(((np.abs(middle) - apart) / 0.1) ** 2)) * (1 + 0.02 * row["seed"])
+        named = {key: row[key] for key in ("network", "setting", "arm", "seed", "level", "density")}
+        tables.append(pd.DataFrame({"left": edges[:-1], "right": edges[1:], "share": share}).assign(**named))
+    return pd.concat(tables, ignore_index=True)
 
 
 def plane(points: int = 15) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -173,6 +187,7 @@ def every_figure(found: Study, names: Sequence[str] = ()) -> Iterator[tuple[str,
         "distance_one": lambda: show.distance_map(distances, network, setting, ("repelled",)),
         "repulsion": lambda: show.repulsion(table, network),
         "modes": lambda: show.weight_modes(found.weights, network),
+        "histograms": lambda: show.weight_histograms(found.histograms, found.weights, network, setting),
         "map": lambda: show.solution_map(distances, network, setting, 0),
         "surface": lambda: show.surface(*plane(), title=title),
         "surface_loss": lambda: show.surface(*plane(), "loss", title),
@@ -505,6 +520,25 @@ def test_modes_have_dip_above_threshold_and_the_line_of_two_modes(found: Study):
     odd = show.weight_modes(found.where(setting=lambda name: name != "64/0.1").weights, NETWORKS[0])
     assert len(odd.axes) == 6
     assert len(show.weight_modes(found.where(setting="64/0.1").weights, NETWORKS[0]).axes) == 2
+
+
+def test_histograms_show_seeds_their_mean_and_the_next_cut(found: Study):
+    at = {"network": NETWORKS[0], "setting": "2048/0.1"}
+    figure = show.weight_histograms(found.histograms, found.weights, *at.values())
+    every = np.array(figure.axes).reshape(6, 2)
+    for level, row in enumerate(every):
+        for axes, arm in zip(row, ("imp", "reinit"), strict=True):
+            rows = pick(found.histograms, **at, arm=arm, level=level)
+            mean = [p for p in axes.patches if p.get_gid() == "mean"]
+            assert list(mean[0].get_data().values) == pytest.approx(list(rows.groupby("left")["share"].mean()))
+            assert len([p for p in axes.patches if p.get_gid() == "seed"]) == len(SEEDS)
+            told = pick(found.weights, **at, arm=arm, level=level)
+            cuts = [line.get_xdata()[0] for line in axes.lines if line.get_gid() == "threshold"]
+            cut = told["threshold"].mean()
+            assert cuts == pytest.approx([-cut, cut] if level < 5 else [])  # the last round isn't cut any more
+            assert axes.texts[0].get_text() == f"two modes:\n{told['bimodal'].sum()} of {len(SEEDS)}"
+    alone = found.where(arm="imp")
+    assert len(show.weight_histograms(alone.histograms, alone.weights, *at.values()).axes) == 6
 
 
 def test_batchnorm_both_ways_is_a_point_a_pair(found: Study):

@@ -28,10 +28,15 @@ def histogram(weights: Tensor, bins: int = 61, limit: float | None = None) -> pd
     Columns: left, right, density (a share of all weights per unit of w; what lies outside is counted in the whole).
     """
     values = _values(weights)
-    reach = float(np.abs(values).max()) if limit is None else limit
-    counts, edges = np.histogram(values, bins=bins, range=(-reach, reach))
+    end = float(np.abs(values).max()) if limit is None else limit
+    counts, edges = np.histogram(values, bins=bins, range=(-end, end))
     density = counts / (len(values) * np.diff(edges))
     return pd.DataFrame({"left": edges[:-1], "right": edges[1:], "density": density})
+
+
+def reach(weights: Tensor) -> float:
+    """The 99 % quantile of |w| for weights (N,)."""
+    return float(np.quantile(np.abs(_values(weights)), REACH))
 
 
 def dip(weights: Tensor) -> float:
@@ -41,11 +46,10 @@ def dip(weights: Tensor) -> float:
     single mode at 0 gives 1 or more, a flat density about 1, a hole at 0 gives 0. Below about a thousand weights the
     peak is mostly chance. NaN if 99 % of the weights are 0.
     """
-    sizes = np.abs(_values(weights))
-    reach = float(np.quantile(sizes, REACH))
-    if reach == 0:
+    sizes, end = np.abs(_values(weights)), reach(weights)
+    if end == 0:
         return float("nan")
-    counts, _ = np.histogram(sizes, bins=BINS, range=(0, reach))
+    counts, _ = np.histogram(sizes, bins=BINS, range=(0, end))
     return float(counts[0] / counts[1:].max())
 
 

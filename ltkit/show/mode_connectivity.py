@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .mode_connectivity_barriers import barrier_kinds, instability, ticket_gap
+from .mode_connectivity_histograms import weight_histograms
 from .mode_connectivity_maps import distance_map, solution_map
 from .mode_connectivity_parts import (
     KINDS,
@@ -45,6 +46,7 @@ __all__ = [
     "solution_map",
     "surface",
     "ticket_gap",
+    "weight_histograms",
     "weight_modes",
 ]
 

@@ -2,7 +2,8 @@
 
 A run is written under a temporary name, synced, and renamed; `done.json`, with the checksums, is its last file. A
 folder without it is no run. Racing writers leave one good copy. A checkpoint on the way stands beside its run as
-`<name>@<epoch>`, what was traced of its training as `<name>@trace-<12 hex>`.
+`<name>@<epoch>`, what was traced of its training as `<name>@trace-<12 hex>`; tables that were measured on runs
+(`ltkit.lab.measured`) in `measured/`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import UserError, nearest
-from ..version import project_root
+from ..version import project_root, source
 from . import files
 
 SCHEMA = 1  # of the folder's layout; the meaning of a training has its own number, in ltkit.spec
@@ -181,13 +182,14 @@ class Store:
         raise OSError(f"could not publish {name}: other writers keep getting in between")
 
     def sweep(self, apply: bool, now: float | None = None) -> list[tuple[Path, int, str]]:
-        """Leftovers as (path, bytes, why): dead writers' folders, replaced or damaged runs, states of killed trainings.
+        """Leftovers as (path, bytes, why): dead writers' folders, replaced or damaged runs, states of killed trainings,
+        tables that another version of ltkit measured.
 
         Removed when `apply`. What a living writer may still need (younger than an hour) stays.
         """
         now = time.time() if now is None else now
         found: list[tuple[Path, int, str]] = []
-        for entry in sorted(self.path.iterdir()):
+        for entry in sorted([*self.path.iterdir(), *self.path.glob("measured/*")]):
             old = now - entry.stat().st_mtime > STALE_SECONDS
             why = ""
             if entry.name.startswith(".tmp-") and old:
@@ -198,6 +200,8 @@ class Store:
                 why = "the state of a training that was interrupted"
             elif NAME.fullmatch(entry.name):
                 why = self.verify(entry.name) or ""
+            elif entry.parent.name == "measured" and f"-{source()[:8]}-" not in entry.name:
+                why = "a table that another version of ltkit measured"
             if why:
                 found.append((entry, _size(entry), why))
                 if apply:

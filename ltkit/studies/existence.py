@@ -13,6 +13,7 @@ from ..analyze.overlap import null_sd, overlap_ratio
 from ..errors import nearest
 from ..lab import Lab
 from ..lab.material import frame
+from ..lab.measured import measured
 from ..params import Parameters
 from ..prune import tickets
 from ..prune.masks import counts
@@ -231,6 +232,11 @@ def warmed(params: Params) -> Iterator[Labelled]:
         yield {**at, "arm": "rr_warm"}, tickets.reinit(winner)
 
 
+def every_run(params: Params, root: str | None = None) -> list[Run]:
+    """All runs of the study."""
+    return [run for _, run in grid(params, root)]
+
+
 def collect(params: Params, lab: Lab) -> pd.DataFrame:
     """Trains what is missing and gives the study's table, a row a run."""
     labelled = grid(params, lab.root)
@@ -238,6 +244,7 @@ def collect(params: Params, lab: Lab) -> pd.DataFrame:
     return lab.table(labelled)
 
 
+@measured(every_run)
 def overlap(params: Params, lab: Lab, p: float = 0.1) -> pd.DataFrame:
     """R_p of a ticket's start with the masked dense weights θ_T⊙m at the overlap level (A11); two rows a run.
 

@@ -255,6 +255,11 @@ def traced(params: Params, root: str | None = None) -> list[Labelled]:
     return [(labels, run) for labels, run in grid(params, root) if wanted(labels)]
 
 
+def every_run(params: Params, root: str | None = None) -> list[Run]:
+    """All runs of the study."""
+    return [run for _, run in (*traced(params, root), *grid(params, root))]
+
+
 def by_labels(params: Params, root: str | None = None) -> dict[tuple[Any, ...], Run]:
     """The runs of the grid by the values of `KEYS`."""
     return {tuple(labels[key] for key in KEYS): run for labels, run in grid(params, root)}

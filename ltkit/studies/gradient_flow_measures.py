@@ -22,12 +22,13 @@ from .. import data, models
 from ..analyze import hessian, signal, spectrum
 from ..analyze.path import Split
 from ..lab import Lab, material
+from ..lab.measured import measured
 from ..prune.distribution import Shapes, layer_counts, random_mask
 from ..prune.masks import Mask
 from ..seeds import generator
 from ..spec import Random, Run, Task
 from ..train.schedule import clock
-from .gradient_flow import INITS, UPDATING, Params, start, traced
+from .gradient_flow import INITS, UPDATING, Params, every_run, start, traced
 from .gradient_flow_params import network
 
 TRACES = ["network", "method", "init", "distribution", "density", "seed", "step", "share", "moment"]
@@ -42,6 +43,7 @@ LANCZOS_STEPS, PROBES = 40, 2  # of a spectrum that is too large to be computed 
 Rows: TypeAlias = pd.DataFrame
 
 
+@measured(every_run)
 def traces(params: Params, lab: Lab) -> Rows:
     """Gradient norms through training and around mask updates: a row a record of a traced run.
 
@@ -55,7 +57,13 @@ def traces(params: Params, lab: Lab) -> Rows:
     return pd.concat([rows for rows in found if len(rows)], ignore_index=True)
 
 
-def signals(params: Params) -> Rows:
+def no_runs(params: Params, root: str | None = None) -> tuple[Run, ...]:
+    """What is measured before anything is trained needs none."""
+    return ()
+
+
+@measured(no_runs)
+def signals(params: Params, lab: Lab) -> Rows:
     """σ of all logits before any training, for noise as input (P12): a row an init, kind of mask, sparsity and seed.
 
     Columns `SIGNALS`. Images are 28x28x3 as in the paper, whatever the study's data. mask: uniform (each layer the same
@@ -92,6 +100,7 @@ def _noise_mask(shapes: Shapes, sparsity: float, seed: int, kind: str) -> Mask:
     return random_mask(shapes, kept, stream) if kind == "uniform" else signal.uneven_mask(shapes, kept, stream)
 
 
+@measured(every_run)
 def spectra(params: Params, lab: Lab) -> Rows:
     """The Hessian's eigenvalues in the mask's subspace (P8), ascending: a row an eigenvalue.
 
@@ -182,6 +191,7 @@ def quantiles(found: spectrum.Spectrum) -> Tensor:
     return values[torch.searchsorted(below, ranks).clamp(max=len(values) - 1)]
 
 
+@measured(every_run)
 def identities(params: Params, lab: Lab) -> Rows:
     """The sheet's trap 3 on stored weights: columns `IDENTITIES`, a row an update of RigL+ whose spectrum is taken.
 

@@ -18,8 +18,9 @@ from .. import data, models
 from ..analyze import ensemble, outputs
 from ..analyze.path import Pair, path
 from ..lab import Lab
+from ..lab.measured import measured
 from ..spec import Run
-from .gradient_flow import Params, by_labels
+from .gradient_flow import Params, by_labels, every_run
 from .gradient_flow_measures import Rows, joined, side_by_side, sound, training_images
 
 INTERPOLATIONS = ["network", "end", "density", "seed", "alpha", "loss", "error", "split", "runs"]
@@ -28,6 +29,7 @@ AGREEMENTS = ["network", "group", "density", "seed", "disagreement", "with_paren
 AGREEMENTS += ["accuracy", "ensemble", "gain"]
 
 
+@measured(every_run)
 def interpolations(params: Params, lab: Lab) -> Rows:
     """Loss and error on the straight line to the pruned solution at α = 1 (P10): a row an end, seed and α.
 
@@ -75,6 +77,7 @@ def _path(params: Params, lab: Lab, name: str, seed: int) -> Rows:
     return rows.assign(network=name, density=params.density, seed=seed)[INTERPOLATIONS]
 
 
+@measured(every_run)
 def distances(params: Params, lab: Lab) -> Rows:
     """L2 distances over all trainable tensors, masked (P9): a row a pair of networks of one seed.
 
@@ -109,6 +112,7 @@ def _vector(lab: Lab, run: Run, names: list[str], epoch: int | None = None) -> T
     return torch.cat([weights[name].double().flatten() for name in names])
 
 
+@measured(every_run)
 def agreements(params: Params, lab: Lab) -> Rows:
     """Whether networks of a group learned one function (P11), on the test set: a row a group and seed.
 

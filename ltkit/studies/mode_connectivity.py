@@ -308,6 +308,11 @@ def _parted(params: Params, whole: Run, at: Any) -> Iterator[Labelled]:
             yield at("dense_full", twin=number, rewind=k), twin(full, number)
 
 
+def every_run(params: Params, root: str | None = None) -> list[Run]:
+    """All runs of the study; none depends on where the data lie."""
+    return [run for _, run in grid(params)]
+
+
 def collect(params: Params, lab: Lab) -> pd.DataFrame:
     """Trains what is missing and gives the study's table, a row a run."""
     labelled = grid(params)

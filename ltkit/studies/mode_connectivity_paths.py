@@ -23,15 +23,17 @@ from ..analyze.path import Pair, Split, path
 from ..analyze.permute import permuted
 from ..data.balance import pick, share
 from ..lab import Lab
+from ..lab.measured import measured
 from ..prune.masks import Mask, by_score, counts
 from ..seeds import generator
 from ..spec import Magnitude, Run, Task
-from .mode_connectivity import Labelled, Params, grid
+from .mode_connectivity import Labelled, Params, every_run, grid
 
 Key = tuple[str, int, int, int, int]  # arm, level, seed, twin, rewind
 Runs = dict[Key, Run]
 
 KEYS = ["network", "setting", "kind", "level", "density", "rewind", "seed", "pair", "batch_norm", "endpoint_mask"]
+BINS = 41  # of a histogram
 PATH_COLUMNS = [*KEYS, "alpha", "split", "error", "loss", "apart", "runs"]
 
 
@@ -119,6 +121,7 @@ def _chain(arm: str, level: int) -> str:
     return "dense" if level == 0 and arm != "reinit" else arm
 
 
+@measured(every_run)
 def paths(params: Params, lab: Lab) -> pd.DataFrame:
     """Errors along all paths: a row a path, treatment of the ends' masks, α and split.
 
@@ -130,6 +133,7 @@ def paths(params: Params, lab: Lab) -> pd.DataFrame:
     return _all(params, lab, joined, _ways(params))
 
 
+@measured(every_run)
 def bn_interpolated(params: Params, lab: Lab) -> pd.DataFrame:
     """The paths between twins of networks with BatchNorm, its statistics interpolated (section 7.3), as `paths` gives.
 
@@ -254,6 +258,7 @@ def barriers(paths: pd.DataFrame) -> pd.DataFrame:
     return told[[*KEYS, "split", "barrier", "excess", "end_a", "end_b", "apart", "runs"]]
 
 
+@measured(every_run)
 def distances(params: Params, lab: Lab) -> pd.DataFrame:
     """How far apart the rounds of each chain are: a row a pair of rounds, "init" being the initial weights.
 
@@ -285,6 +290,7 @@ def _matrix(params: Params, lab: Lab, chain: list[Run]) -> pd.DataFrame:
     return rows.assign(runs=[tuple(dict.fromkeys(named[key] for key in pair)) for pair in keys])
 
 
+@measured(every_run)
 def weights(params: Params, lab: Lab) -> pd.DataFrame:
     """What the trained weights of each round look like: a row a run of imp and reinit, the dense networks at level 0.
 
@@ -302,6 +308,28 @@ def weights(params: Params, lab: Lab) -> pd.DataFrame:
             told = {"dip": dip, "bimodal": dip < modes.HALF, "threshold": _threshold(params, run, loaded, names)}
         rows.append({**labels, **told, "run": run.name})
     return pd.DataFrame(rows)
+
+
+@measured(every_run)
+def histograms(params: Params, lab: Lab) -> pd.DataFrame:
+    """The histograms of the weights that `weights` looks at (P8): a row a bin.
+
+    Columns: network, setting, arm, seed, level, density, left, right, share (of the run's kept weights per unit of w).
+    The bins of a network and setting are one grid, up to the largest 99 % quantile of |w| among its runs.
+    """
+    found: dict[tuple[Any, ...], list[tuple[dict[str, Any], Tensor]]] = {}
+    for labels, run in _series(params):
+        if (loaded := _load(lab, run)) is not None:
+            dataset = data.load(run.task, lab.root)
+            names = models.prunable(run.network, dataset.shape, dataset.classes, "all")
+            values = modes.alive(loaded.weights, loaded.mask, names)
+            found.setdefault((labels["network"], labels["setting"]), []).append((labels, values))
+    tables = []
+    for every in found.values():
+        limit = max(modes.reach(values) for _, values in every)
+        tables += [modes.histogram(v, BINS, limit).rename(columns={"density": "share"}).assign(**at) for at, v in every]
+    columns = ["network", "setting", "arm", "seed", "level", "density", "left", "right", "share"]
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
 def _series(params: Params) -> Iterator[Labelled]:

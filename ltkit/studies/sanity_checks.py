@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from ..errors import nearest
 from ..lab import Lab
+from ..lab.measured import measured
 from ..params import Parameters
 from ..prune import checks, tickets
 from ..prune.masks import counts
@@ -211,6 +212,11 @@ def of(params: Params, name: str, seed: int) -> Iterator[Labelled]:
                     yield {**at, "check": check}, other
 
 
+def every_run(params: Params, root: str | None = None) -> list[Run]:
+    """All runs of the study; none depends on where the data lie."""
+    return [run for _, run in grid(params)]
+
+
 def collect(params: Params, lab: Lab) -> pd.DataFrame:
     """Trains what is missing and gives the study's table, a row a run."""
     labelled = grid(params)
@@ -218,6 +224,7 @@ def collect(params: Params, lab: Lab) -> pd.DataFrame:
     return lab.table(labelled)
 
 
+@measured(every_run)
 def layers(params: Params, lab: Lab) -> pd.DataFrame:
     """How many weights each layer of each mask keeps: a row a layer, with the labels of `grid`.
 

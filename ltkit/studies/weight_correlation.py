@@ -213,6 +213,11 @@ def _global(params: Params, at: Place) -> Iterator[Labelled]:
         yield from _twins(params, at, ticket, "one_shot", level, "global")
 
 
+def every_run(params: Params, root: str | None = None) -> list[Run]:
+    """All runs of the study; none depends on where the data lie."""
+    return [run for _, run in grid(params)]
+
+
 def collect(params: Params, lab: Lab) -> pd.DataFrame:
     """Trains what is missing and gives the study's table, a row a run: the labels of `row` and what became of it."""
     labelled = grid(params)

@@ -20,10 +20,11 @@ from .. import data, models
 from ..analyze import overlap
 from ..lab import Lab
 from ..lab.material import ParentDiverged, admm_residual
+from ..lab.measured import measured
 from ..prune import tickets
 from ..prune.masks import Mask
 from ..spec import Magnitude, Run
-from .weight_correlation import Labelled, Place, dense, grid, pretrained
+from .weight_correlation import Labelled, Place, dense, every_run, grid, pretrained
 from .weight_correlation_params import P, Params
 
 LABELS = ["network", "pair", "arm", "masking", "scope", "level", "density", "lr", "mask_lr", "decay", "recipe", "seed"]
@@ -44,6 +45,7 @@ class Pair:
     mask: Mask | None = None
 
 
+@measured(every_run)
 def overlaps(params: Params, lab: Lab) -> pd.DataFrame:
     """R_p of all pairs of weight vectors that the claims speak of: a row a pair, p and layer ("all": all together).
 
@@ -121,6 +123,7 @@ def _measured(pair: Pair, names: list[str]) -> Iterator[dict[str, Any]]:
         yield {"p": p, "layer": ALL if total else layer.removesuffix(".weight"), "overlap": ratio, "sd": sd}
 
 
+@measured(every_run)
 def residuals(params: Params, lab: Lab) -> pd.DataFrame:
     """ADMM's residual ‖W − Z‖ / ‖W‖ over its rounds: columns network, lr, density, seed, round, residual.
 
