@@ -2,6 +2,7 @@
 
 import math
 
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -165,6 +166,30 @@ def test_weights_that_are_no_numbers_have_no_error():
     table = path(LENET, SHAPE, CLASSES, [Pair("p", a, b)], [0, 0.5], {"test": images()}, batch_norm="none")
     assert table["error"].isna().all()
     assert barriers(table.replace(0.5, 1.0))["barrier"].isna().all()
+
+
+def test_an_end_of_many_paths_is_evaluated_once(monkeypatch):
+    evaluated = []
+    monkeypatch.setattr(paths, "evaluate", lambda net, x, y, n, p: evaluated.append(n) or evaluate(net, x, y, n, p))
+    one, two, three = (state(RESNET, seed) for seed in range(3))
+    shared = {"fc.weight": torch.rand(one["fc.weight"].shape) < 0.5}
+    triangle = [
+        Pair("x", one, two, shared, shared),
+        Pair("y", two, three, shared, shared),
+        Pair("z", three, one, shared),
+    ]
+    apart = [Pair(p.name, dict(p.a), dict(p.b), p.mask_a, p.mask_b) for p in triangle]  # other objects, equal content
+    given = {"splits": {"test": images()}, "batch_norm": "recompute", "calibration": images(seed=1)[0]}
+    tables = []
+    for pairs, members in ((triangle, 3 + 3 + 1), (apart, 9)):  # "z" ends in `one` without a mask: not the same network
+        evaluated.clear()
+        tables.append(path(RESNET, SHAPE, CLASSES, pairs, [0, 0.5, 1], **given))
+        assert sum(evaluated) == members
+    first, second = (table.drop(columns="loss") for table in tables)
+    pd.testing.assert_frame_equal(first, second)
+    assert tables[0]["loss"].tolist() == pytest.approx(tables[1]["loss"].tolist(), rel=1e-5)
+    cut = path(RESNET, SHAPE, CLASSES, triangle, [0, 0.5, 1], endpoint_mask="sparser", **given)
+    assert len(cut) == 9
 
 
 def two_masks():

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import groupby, islice
 
 import pandas as pd
 import torch
@@ -140,16 +140,34 @@ def path(
         raise ValueError("two pairs have one name")
     mode = "recompute" if batch_norm == "recompute" else "as_is"
     device = device or next(iter(splits.values()))[0].device
-    labels = [(pair.name, float(alpha)) for pair in pairs for alpha in alphas]
-    joined = (ends(pair, endpoint_mask) for pair in pairs)
-    members = (_point(a, b, alpha) for a, b in joined for alpha in alphas)
-    found = _evaluated(network, shape, classes, members, splits, mode, calibration, device, group, precision)
+    first: dict[tuple[object, ...], tuple[Pair, float]] = {}  # a network at the end of many paths is evaluated once
+    for pair in pairs:
+        for alpha in alphas:
+            first.setdefault(_state(pair, alpha, endpoint_mask), (pair, alpha))
+    members = _points(first.values(), endpoint_mask)
+    scored = _evaluated(network, shape, classes, members, splits, mode, calibration, device, group, precision)
+    found = dict(zip(first, scored, strict=True))
     rows = [
-        (name, alpha, split, error(score), score.loss, score.count)
-        for (name, alpha), of in zip(labels, found, strict=True)
-        for split, score in of.items()
+        (pair.name, float(alpha), split, error(score), score.loss, score.count)
+        for pair in pairs
+        for alpha in alphas
+        for split, score in found[_state(pair, alpha, endpoint_mask)].items()
     ]
     return pd.DataFrame(rows, columns=["pair", "alpha", "split", "error", "loss", "count"])
+
+
+def _points(places: Iterable[tuple[Pair, float]], endpoint_mask: str) -> Iterator[State]:
+    for _, along in groupby(places, key=lambda place: place[0].name):
+        here = list(along)
+        a, b = ends(here[0][0], endpoint_mask)
+        yield from (_point(a, b, alpha) for _, alpha in here)
+
+
+def _state(pair: Pair, alpha: float, endpoint_mask: str) -> tuple[object, ...]:
+    """What two points must share to be one network for sure: the very tensors of an end under its own mask."""
+    if endpoint_mask == "own" and alpha in (0, 1):
+        return (id(pair.a), id(pair.mask_a)) if alpha == 1 else (id(pair.b), id(pair.mask_b))
+    return (pair.name, alpha)
 
 
 def error(score: Score) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import importlib.util
 import os
 import pickle
 import shutil
@@ -75,13 +76,19 @@ def read(name: str, root: str | Path | None = None) -> Arrays:
 
 def _digits() -> Arrays:
     """8x8 images, 0..16 scaled to 0..255; 50 of each class, drawn once for all, are the test, 1,297 the training."""
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    images = torch.from_numpy((bunch.images * 255 / 16).round().astype(np.uint8))[:, None]
-    labels = torch.from_numpy(bunch.target.astype(np.int64))
+    rows = np.loadtxt(_digits_file(), delimiter=",")
+    images = torch.from_numpy((rows[:, :-1].reshape(-1, 8, 8) * 255 / 16).round().astype(np.uint8))[:, None]
+    labels = torch.from_numpy(rows[:, -1].astype(np.int64))
     test = pick(labels, [DIGITS_TEST] * 10, generator("digits", "test"))
     return images[~test], labels[~test], images[test], labels[test]
+
+
+def _digits_file() -> Path:
+    """Where scikit-learn keeps them. Importing it to call `load_digits` takes longer than all else here does."""
+    found = importlib.util.find_spec("sklearn")
+    if found is None or not found.submodule_search_locations:
+        raise UserError("data 'digits' comes with scikit-learn, which isn't installed: pip install scikit-learn")
+    return Path(found.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
 
 
 def _read(source: Any, place: Path, download: bool = False) -> Arrays:
