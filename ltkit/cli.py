@@ -46,17 +46,35 @@ def cli() -> None:
     "--out", type=click.Path(), help="Where the reports go, as OUT/<scale>/ (default: ./reports beside the project)."
 )
 @click.option("--notebooks", type=click.Path(), help="The folder of notebooks (default: the project's).")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="So many notebooks side by side, each with its share of the threads (OMP_NUM_THREADS, else the cores). Two "
+    "that need the same run at the same time both train it, which is wasted work and nothing worse.",
+)
 @store_option
 @data_option
 def report(
-    params_dir: str, only: Sequence[str], out: str | None, notebooks: str | None, store: str | None, data: str | None
+    params_dir: str,
+    only: Sequence[str],
+    out: str | None,
+    notebooks: str | None,
+    jobs: int,
+    store: str | None,
+    data: str | None,
 ) -> None:
-    """Run the notebooks of a scale, a folder of one YAML file a study, and render them as web pages."""
+    """Run the notebooks of a scale, a folder of one YAML file a study, and render them as web pages.
+
+    Last comes the board of all claims, made from this report and the kept reference reports; it needs no YAML file,
+    and `--only verdicts` makes it alone.
+    """
     from .show.pages import counts
     from .show.report import report as make
     from .show.result import WORDS
 
-    made = make(params_dir, only, out, store, data, notebooks, say=click.echo)
+    made = make(params_dir, only, out, store, data, notebooks, click.echo, jobs, progress=_note, log=_note)
     wide = max(len(record["study"]) for record in made.records)
     click.echo("\n" + " " * wide + "".join(f"{word:>12}" for word in WORDS))
     for record in made.records:
@@ -99,7 +117,8 @@ def run(
     from . import notebook as read
     from . import params
     from .show.execute import execute
-    from .show.report import find_notebook, places
+    from .show.report import find_notebook
+    from .show.study import places
 
     path = find_notebook(notebook)
     given = params.read(file) if file else {}
@@ -115,6 +134,21 @@ def run(
     if failure:
         _say(f"{path.name}: {failure}")
         sys.exit(2 if failure.users else 1)
+
+
+@cli.command()
+@click.argument("a", metavar="A", type=click.Path())
+@click.argument("b", metavar="B", type=click.Path())
+@click.option("--all", "everything", is_flag=True, help="List every claim, not only those whose verdict changed.")
+def compare(a: str, b: str, everything: bool) -> None:
+    """Say which verdicts differ between A and B, and what differs with them.
+
+    Both are report folders or verdicts.json files: two scales, two stores, or before and after a change.
+    """
+    from .show import compare as sides
+
+    for line in sides.told(sides.compare(a, b), everything):
+        click.echo(line)
 
 
 @cli.command()
@@ -191,6 +225,10 @@ def doctor(store: str | None, data: str | None) -> None:
 
 def _say(line: str) -> None:
     click.echo(f"ltkit: {line}", err=True)
+
+
+def _note(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

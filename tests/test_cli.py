@@ -18,6 +18,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 from ltkit import cli
 from ltkit.errors import UserError
 from ltkit.show import runs
+from ltkit.show.execute import Failure
+from ltkit.show.report import Report
 from ltkit.spec import Init, Magnitude, Network, Recipe, Run, Task, plain
 from ltkit.store import Store, open_store
 from ltkit.store.files import dump
@@ -140,6 +142,9 @@ def test_doctor(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (["repor"], "no command 'repor' (did you mean 'report'?)"),
         (["report"], "Missing argument 'PARAMS_DIR'"),
         (["report", "x", "--onyl", "y"], "--only"),
+        (["report", "x", "--jobs", "0"], "'--jobs': 0 is not in the range x>=1"),
+        (["compare", "x"], "Missing argument 'B'"),
+        (["compare", "nowhere/at/all", "{file}"], "nowhere/at/all: no such report folder or verdicts.json"),
         (["report", "nowhere/at/all"], "nowhere/at/all: no such folder of parameter files"),
         (["run", "no-such-notebook"], "no-such-notebook: no such notebook"),
         (["ls", "--store", "{file}"], "a file stands where the store's folder should be"),
@@ -186,6 +191,31 @@ def test_how_commands_end(
     assert found == code
     assert said in err
     assert err.strip().count("\n") == 0
+
+
+def test_report_hands_its_options_on_and_tells_what_came_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[Any] = []
+
+    def make(*words: Any, progress: Any, log: Any) -> Report:
+        given.extend(words)
+        words[6]("one: running")
+        progress("0 of 1 done")
+        log("one | 1/2 runs")
+        record = {"study": "one", "status": "done", "verdicts": [{"verdict": "refuted"}]}
+        return Report(tmp_path / "index.html", [record], {"verdicts": Failure("ValueError", "no")})
+
+    monkeypatch.setattr("ltkit.show.report.report", make)
+    code, out, err = call(capsys, "report", "params/x", "--only", "one", "--jobs", "3")
+    assert code == 1  # the board failed, by itself
+    assert given[0] == "params/x"
+    assert tuple(given[1]) == ("one",)
+    assert given[7] == 3
+    assert "one: running" in out
+    assert err.splitlines() == ["0 of 1 done", "one | 1/2 runs", "ltkit: verdicts: ValueError: no"]
+    words = " ".join(out.split())
+    assert "supported refuted undecided untested one 0 1 0 0" in words
 
 
 def test_nothing_heavy_is_imported_for_help_and_listings(store: Store) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from ltkit.errors import UserError
-from ltkit.show import pages, render, result
+from ltkit.show import jobs, outlook, pages, render, result
 from ltkit.show.execute import Failure
 from ltkit.show.index import worded, write_index
 from ltkit.show.report import Report, report
@@ -226,7 +228,7 @@ def test_bad_parameters_stop_everything_before_a_kernel_starts(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, text: str, said: str
 ) -> None:
     monkeypatch.syspath_prepend(str(place))
-    monkeypatch.setattr("ltkit.show.report.execute", lambda *_: pytest.fail("a kernel was started"))
+    monkeypatch.setattr("ltkit.show.study.execute", lambda *_: pytest.fail("a kernel was started"))
     (tmp_path / file).write_text(text)
     with pytest.raises(UserError) as error:
         report(tmp_path, notebooks=place / "notebooks", out=tmp_path / "out", store=tmp_path / "runs")
@@ -238,7 +240,7 @@ def test_an_unusable_store_stops_everything_before_a_kernel_starts(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(place))
-    monkeypatch.setattr("ltkit.show.report.execute", lambda *_: pytest.fail("a kernel was started"))
+    monkeypatch.setattr("ltkit.show.study.execute", lambda *_: pytest.fail("a kernel was started"))
     (tmp_path / "store.json").write_text('{"schema": 99}')
     with pytest.raises(UserError, match="written by a newer ltkit"):
         report(place / "params/tiny", notebooks=place / "notebooks", out=tmp_path / "out", store=tmp_path)
@@ -258,6 +260,179 @@ def test_a_place_that_cannot_be_written(place: Path, tmp_path: Path, monkeypatch
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"not a directory; name another place with --out"):
         report(place / "params/tiny", notebooks=place / "notebooks", out=tmp_path / "file", store=tmp_path)
+
+
+# Side by side, and the board
+
+ONE = """
+import os, sys
+from ltkit.show import result
+print("\\r1/2 runs\\r2/2 runs", file=sys.stderr, flush=True)
+claim = {"claim": "A1a", "paper": "existence", "verdict": "supported"}
+result.save([{**claim, "setting": os.environ["OMP_NUM_THREADS"] + " threads"}], params)
+"""
+KILLED = "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\nos._exit(0)"
+BOARD = """
+import os, pathlib
+from ltkit.show.board_places import read_verdicts
+print("the board reads", [one["claim"] for one in read_verdicts(os.environ["LTKIT_REPORTS"])])
+"""
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a study that ends well, one whose process is killed, one that isn't run, and a board."""
+    place = tmp_path_factory.mktemp("wide")
+    (place / "notebooks").mkdir()
+    (place / "params" / "tiny").mkdir(parents=True)
+    (place / "report_toy.py").write_text(TOY)
+    for name, source in (("existence", ONE), ("killed", KILLED), ("later", "1"), ("verdicts", BOARD)):
+        study(place / "notebooks", name, new_markdown_cell(f"# About {name}"), new_code_cell(source))
+    for name in ("existence", "killed", "later"):
+        (place / "params" / "tiny" / f"{name}.yaml").write_text("seeds: [3]\n")
+    return place
+
+
+@pytest.fixture(scope="module")
+def both(wide: Path) -> tuple[Report, dict[str, list[str]]]:
+    said: dict[str, list[str]] = {"say": [], "progress": [], "log": []}
+    ears = {name: lines.append for name, lines in said.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "7")
+        made = run(wide, only=["existence", "killed", "verdicts"], jobs=2, **ears)
+    return made, said
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+def test_notebooks_side_by_side(both: tuple[Report, dict[str, list[str]]]) -> None:
+    made, said = both
+    assert [record["status"] for record in made.records] == ["done", "failed", "not run"]
+    assert [line.partition(" after")[0].partition(" with")[0] for line in said["say"][:2]] == [
+        "existence: running",
+        "killed: running",
+    ]
+    assert "existence: done" in {line.partition(" after")[0] for line in said["say"][2:4]}
+    (verdict,) = json.loads((made.index.parent / "verdicts.json").read_text())
+    assert (verdict["claim"], verdict["setting"]) == ("A1a", "3 threads")  # its share of seven
+    assert "existence | 2/2 runs" in said["log"]  # a bar's states as lines, after the study's name
+    assert said["progress"][0] == "0 of 2 done; running existence, killed; no estimate yet"
+    assert len(said["progress"]) == 2
+    assert said["progress"][1].startswith("1 of 2 done")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+def test_a_process_that_died_is_a_failed_study(both: tuple[Report, dict[str, list[str]]]) -> None:
+    made, _ = both
+    assert made.failures["killed"].kind == "JobDied"
+    assert "exit status -9" in made.records[1]["error"]
+    soup = page(made.index.parent / "killed.html")
+    assert "exit status -9" in soup.select_one("[role=alert]").get_text()
+    assert "killed failed. JobDied" in " ".join(page(made.index).get_text(" ").split())
+
+
+def test_the_board_comes_last_and_is_linked_first(both: tuple[Report, dict[str, list[str]]]) -> None:
+    made, said = both
+    assert said["say"][-2] == "verdicts: running with this report and the kept ones"
+    assert said["say"][-1].startswith("verdicts: done after")
+    assert made.board is not None
+    assert made.board["status"] == "done"
+    assert "verdicts" not in [record["study"] for record in made.records]
+    assert "the board reads ['A1a']" in page(made.index.parent / "verdicts.html").get_text()
+    links = [a["href"] for a in page(made.index).select("main a[href$='.html']")]
+    assert links == ["verdicts.html", "existence.html", "killed.html"]
+
+
+def test_a_failing_board_hides_no_study(wide: Path, both: tuple[Report, dict[str, list[str]]]) -> None:
+    study(wide / "notebooks", "verdicts", new_markdown_cell("# About verdicts"), new_code_cell("1 / 0"))
+    again = run(wide, only=["verdicts"])
+    assert list(again.failures) == ["verdicts"]
+    assert again.records == both[0].records
+    soup = page(again.index)
+    assert "verdicts failed. ZeroDivisionError" in " ".join(soup.get_text(" ").split())
+    assert [badge.get_text() for badge in soup.select(".study.first .badge")] == ["failed"]
+    assert len(soup.select("article.study:not(.first)")) == 3
+    assert "A1a" in soup.select_one("table.claims").get_text()
+
+
+def test_the_board_is_made_alone_only_where_there_is_one(place: Path) -> None:
+    with pytest.raises(UserError, match="no study 'verdicts'; there are good, sad"):
+        report(place / "params/tiny", notebooks=place / "notebooks", only=["verdicts"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+def test_ctrl_c_stops_all_jobs(tmp_path: Path) -> None:
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "params" / "tiny").mkdir(parents=True)
+    (tmp_path / "report_toy.py").write_text(TOY)
+    signs = [tmp_path / "one.sign", tmp_path / "two.sign"]
+    for sign in signs:
+        source = f"import os, time\nopen({str(sign)!r}, 'w').write(str(os.getpid()))\ntime.sleep(100)"
+        study(tmp_path / "notebooks", sign.stem, new_code_cell(source))
+        (tmp_path / "params" / "tiny" / f"{sign.stem}.yaml").write_text("lr: 0.5\n")
+    words = ["report", "params/tiny", "--jobs", "2", "--out", "out", "--store", "runs", "--notebooks", "notebooks"]
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job ignores it
+        f"from ltkit.cli import main; main({words!r})"
+    )
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])
+    environment = {**os.environ, "PYTHONPATH": path}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
+    )
+    deadline = time.monotonic() + 120
+    while not all(sign.exists() and sign.read_text() for sign in signs) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    lines = err.strip().splitlines()
+    assert lines[-1] == "ltkit: interrupted; finished runs are kept, and the same command goes on from there"
+    assert "Traceback" not in err
+    for sign in signs:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(sign.read_text()), 0)
+
+
+def test_the_share_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "cores", lambda: 16)
+    for given, share in (("8", 2), ("2", 1), ("6,2", 2), ("", 5), ("many", 5)):
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+        assert jobs.threads(3) == share
+
+
+@pytest.mark.parametrize(
+    ("left", "running", "done", "before", "side", "seconds"),
+    [
+        (["a", "b"], {}, {}, {}, 1, None),  # nothing is known
+        (["a", "b"], {}, {}, {"a": 10.0, "b": 5.0}, 1, 15.0),
+        (["a", "b"], {}, {}, {"a": 10.0, "b": 5.0}, 2, 10.0),
+        (["a", "b"], {}, {}, {"a": 10.0}, 1, 20.0),  # b as long as what is known
+        (["b"], {"a": 4.0}, {}, {"a": 10.0, "b": 5.0}, 1, 11.0),
+        (["b"], {"a": 14.0}, {}, {"a": 10.0, "b": 5.0}, 1, 5.0),  # overdue: any moment now
+        (["c"], {"b": 1.0}, {"a": 30.0}, {"a": 10.0, "b": 5.0, "c": 2.0}, 1, 20.0),  # three times as slow as then
+        (["c"], {"b": 1.0}, {"a": 30.0}, {"a": 10.0, "b": 5.0, "c": 2.0}, 2, 14.0),
+        (["b"], {}, {"a": 30.0}, {}, 1, 30.0),
+        ([], {}, {"a": 30.0}, {}, 1, 0.0),
+        (["a", "b", "c"], {}, {}, {"a": 3.0, "b": 5.0, "c": 4.0}, 2, 7.0),  # c where a has ended
+    ],
+)
+def test_how_long_it_will_take(
+    left: list[str],
+    running: dict[str, float],
+    done: dict[str, float],
+    before: dict[str, float],
+    side: int,
+    seconds: float | None,
+) -> None:
+    assert outlook.remaining(left, running, done, before, side) == pytest.approx(seconds)
+
+
+def test_the_line_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    monkeypatch.setattr(time, "localtime", time.gmtime)
+    line = outlook.line(["c", "d"], {"b": 3.0}, {"a": 60.0}, 1, 3900.0)
+    assert line == "1 of 4 done (1 failed); running b; left c, d; about 65 min 0 s to go, until 01:05"
+    assert outlook.line([], {}, {"a": 60.0}, 0, 0.0) == "1 of 1 done"
 
 
 # The parts
@@ -349,7 +524,55 @@ def test_an_index_of_nothing_yet(tmp_path: Path) -> None:
     assert "later.html" not in text
 
 
+def test_the_index_lists_what_failed_and_what_is_missing(tmp_path: Path) -> None:
+    shared = {"title": "T", "question": "?", "params": {}, "environment": {"versions": {}}}
+    verdict = {"claim": "B1", "paper": "sanity_checks", "verdict": "refuted"}
+    done = {"study": "sanity_checks", "status": "done", "verdicts": [verdict], **shared}
+    failed = {"study": "existence", "status": "failed", "error": "UserError: no data", "verdicts": [], **shared}
+    later = {"study": "greedy_bounds", "status": "not run", "verdicts": [], **shared}
+    soup = page(write_index(tmp_path, "quick", [failed, later, done]))
+    assert_offline(soup)
+    rows = {row.select_one("th").get_text(): row.get_text(" ") for row in soup.select("table.claims tbody tr")}
+    assert "not run" in rows["A1a"]
+    assert "the notebook failed" in rows["A1a"]
+    assert "the notebook has not been run yet" in rows["F1"]
+    assert "the notebook" not in rows["B2"]  # it ran, and said nothing about this one
+    assert "refuted" in rows["B1"]
+    missing = next(note.get_text() for note in soup.select(".note") if note.get_text().startswith("Not at this scale"))
+    assert missing == (
+        "Not at this scale so far: mode_connectivity (28 claims), gradient_flow (27 claims), "
+        "weight_correlation (17 claims)."
+    )
+    assert json.loads((tmp_path / "verdicts.json").read_text()) == [verdict]
+
+
+def test_the_filter_of_the_index(tmp_path: Path) -> None:
+    listed = [("A1a", "existence", "supported"), ("A2", "existence", "refuted"), ("Z1", "mine", "refuted")]
+    verdicts = [dict(zip(("claim", "paper", "verdict"), one, strict=True)) for one in listed]
+    shared = {"title": "T", "question": "?", "params": {}, "environment": {"versions": {}}}
+    record = {"study": "s", "status": "done", "verdicts": verdicts, **shared}
+    soup = page(write_index(tmp_path, "quick", [record]))
+    assert_offline(soup)
+    groups = [
+        [label.get_text().strip() for label in fieldset.select("label")]
+        for fieldset in soup.select(".filters fieldset")
+    ]
+    assert groups == [["all", "existence", "mine"], ["all", "supported", "refuted"]]
+    assert [choice["id"] for choice in soup.select("input[checked]")] == ["paper-all", "word-all"]  # everything shows
+    assert [row["class"] for row in soup.select("table.claims tbody tr")] == [
+        ["paper-0", "word-0"],
+        ["paper-0", "word-1"],
+        ["paper-1", "word-1"],
+    ]
+    rules = str(soup.select("main style"))
+    for choice in soup.select("input:not([checked])"):
+        assert f"body:has(#{choice['id']}:checked) .claims tbody tr:not(.{choice['id']}) {{ display: none; }}" in rules
+    assert rules.count(".nothing") == 1  # one pair has no claim: mine, supported
+    assert "body:has(#paper-1:checked):has(#word-0:checked) .nothing" in rules
+
+
 def test_reports_are_made_without_torch() -> None:
-    code = "import sys, ltkit.show.report, ltkit.show.runs, ltkit.cli; print('torch' in sys.modules)"
+    boards = "ltkit.show.board_views, ltkit.show.disputes, ltkit.show.compare, ltkit.show.jobs"
+    code = f"import sys, ltkit.show.report, ltkit.show.runs, ltkit.cli, {boards}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
     assert done.stdout.strip() == "False"

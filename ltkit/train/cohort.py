@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .. import data, models
 from ..models.layers import Conv, Linear
 from ..spec import Gradual, Grown
-from . import change, extra, optim
+from . import change, extra, grow, optim
 from .job import Job, cohort_key, resume_epoch
 from .schedule import Clock, clock, factor
 
@@ -222,7 +222,7 @@ class Cohort:
         keeps to the masks that the training began with.
         """
         before = self.masks.get(name, torch.ones_like(mask))
-        changed = (mask != before).flatten().nonzero().flatten()
+        changed = grow.places(mask != before)
         with torch.no_grad():
             for t in (self.weights[name], *(each[name] for each in self.slots.values())):
                 t.view(-1).index_fill_(0, changed, 0)

@@ -46,7 +46,7 @@ def update(
     equals the lower index stays, and grows. `grads` are dense: under the mask no inactive weight would have a score.
     Raises ValueError for an unknown method and for more weights than can be dropped or grown.
     """
-    active = mask.flatten().nonzero().flatten()
+    active = places(mask)
     kept = active[largest(weights.flatten()[active].abs(), len(active) - k)]
     if method == "set":
         scores = torch.rand(mask.numel(), generator=generator).to(weights.device)
@@ -78,13 +78,19 @@ def largest(scores: Tensor, kept: int) -> Tensor:
         threshold = float(np.partition(values.numpy(), -kept)[-kept])
     else:
         threshold = float(values.topk(kept, sorted=False).values.amin())
-    found = (values >= threshold).nonzero().flatten()
+    found = places(values >= threshold)
     if len(found) > kept:
         equal = (values[found] == threshold).nonzero().flatten()
         stays = torch.ones_like(found, dtype=torch.bool)
         stays[equal[kept - len(found) :]] = False
         found = found[stays]
     return found
+
+
+def places(true: Tensor) -> Tensor:
+    """Where a boolean tensor is true, as rising indices into its flattened self, quicker than `nonzero` on a CPU."""
+    flat = true.flatten()
+    return torch.from_numpy(np.flatnonzero(flat.numpy())) if flat.device.type == "cpu" else flat.nonzero().flatten()
 
 
 def _mask(kept: Tensor, like: Tensor) -> Tensor:
@@ -127,5 +133,5 @@ def gradual(
 
 def _within(weights: Tensor, mask: Tensor, kept: int) -> Tensor:
     """Of what `mask` keeps of `weights` (N,) the `kept` largest, in the mask's shape."""
-    alive = mask.flatten().nonzero().flatten()
+    alive = places(mask)
     return _mask(alive[largest(weights[alive].abs(), kept)], mask)
