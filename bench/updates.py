@@ -78,10 +78,9 @@ def main() -> None:
             for name, values in found.items():
                 middle = statistics.median(values)
                 ms = [f"{1e3 * value:.1f}" for value in (middle, min(values), max(values))]
-                ratio = "" if name == "plain" else f"{middle / base - 1:.2f}"
-                print(
-                    f"| {arch} | {given.members} | {name} | {ms[0]} | {ms[1]} - {ms[2]} | {middle / base:.2f} | {ratio} |"
-                )
+                more = "" if name == "plain" else f"{middle / base - 1:.2f}"
+                told = (arch, given.members, name, ms[0], f"{ms[1]} - {ms[2]}", f"{middle / base:.2f}", more)
+                print("| " + " | ".join(map(str, told)) + " |")
 
 
 if __name__ == "__main__":
