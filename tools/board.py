@@ -22,7 +22,8 @@ def text(frame: pd.DataFrame) -> str:
     table = counts(frame)
     names = scales(frame)
     lines = [
-        f"All claims so far, as {' / '.join(WORDS)}:",
+        f"What came out so far, as {' / '.join(WORDS)}. A verdict holds for the setting that it names, not for the",
+        "paper's; `notebooks/verdicts.ipynb` has all of them, and the papers' contradictions side by side.",
         "",
         "| paper | claims | " + " | ".join(f"[`{name}`](reports/reference/{name}/index.html)" for name in names) + " |",
         "|---|---|" + "---|" * len(names),
