@@ -77,7 +77,8 @@ def heading(notebook: str | Path) -> tuple[str, str]:
     first = re.search(r"^(?!\s*[#>|\-*<])(\S.+?)(?:\n\s*\n|\Z)", text, re.MULTILINE | re.DOTALL)
     paragraph = under or first
     question = metadata.get("ltkit", {}).get("question") or (paragraph[1] if paragraph else "")
-    return (title[1] if title else Path(notebook).stem).strip(), " ".join(str(question).split())
+    plain = re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", str(question))  # links lead nowhere from where this is shown
+    return (title[1] if title else Path(notebook).stem).strip(), " ".join(plain.split())
 
 
 def combine(notebook: str | Path, given: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -89,6 +90,7 @@ def combine(notebook: str | Path, given: Mapping[str, Any], where: str) -> dict[
 
 def _settled(value: Any) -> Any:
     # A kernel works in another folder than the one where the path was typed.
-    if isinstance(value, str) and value.startswith("npz:"):
-        return f"npz:{Path(value[4:]).expanduser().absolute()}"
+    if isinstance(value, str) and value.startswith(("npz:", "py:")):
+        kind, _, path = value.partition(":")
+        return f"{kind}:{Path(path).expanduser().absolute()}"  # py:PATH:CLASS too
     return [_settled(item) for item in value] if isinstance(value, list) else value

@@ -100,7 +100,7 @@ class Task(Value):
 class Network(Value):
     """An architecture. `width` multiplies every layer's width but the output's; counts are rounded, at least 1."""
 
-    arch: str = "lenet_300_100"
+    arch: str = "lenet_300_100"  # one of ARCHITECTURES, or py:PATH:CLASS (ltkit.models.own)
     width: Annotated[float, Field(gt=0, le=64)] = 1.0
     residual: bool = True  # False removes every skip addition (and so its downsample branch) from a ResNet
     norm: Literal["batch", "none"] | None = None  # None: what the architecture is known with
@@ -111,12 +111,15 @@ class Network(Value):
         # Resolved before freezing, so that `norm=None` and the architecture's own norm are one identity.
         if isinstance(values, dict) and values.get("norm") is None:
             arch = str(values.get("arch", "lenet_300_100"))
-            values = {**values, "norm": "none" if arch.startswith(("lenet", "conv")) else "batch"}
+            values = {**values, "norm": "none" if arch.startswith(("lenet", "conv", "py:")) else "batch"}
         return values
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        if self.arch not in ARCHITECTURES:
+        if self.arch.startswith("py:"):
+            if not all(self.arch.removeprefix("py:").rpartition(":")[::2]):
+                raise ValueError(f"a network of one's own is py:PATH:CLASS, not '{self.arch}'")
+        elif self.arch not in ARCHITECTURES:
             raise ValueError(f"unknown architecture '{self.arch}'{nearest(self.arch, ARCHITECTURES)}")
         if not self.residual and not self.arch.startswith("resnet"):
             raise ValueError(f"residual=False needs a ResNet, {self.arch} has no residual connections")
@@ -294,6 +297,13 @@ class Scored(_Amount):
         return self
 
 
+class Given(Value):
+    """A mask from a file, `file:PATH`, that the user made (ltkit.prune.given)."""
+
+    kind: Literal["given"] = "given"
+    file: Annotated[str, Field(pattern="^file:.")]
+
+
 class Shuffled(Value):
     """Another mask with the positions of each layer permuted: the layer's counts stay."""
 
@@ -421,8 +431,10 @@ def _has_strength(strength: float) -> None:
 
 
 StartSpec = Annotated[Init | From, Field(discriminator="kind")]
-FixedMask = Annotated[Dense | Magnitude | Random | Scored | Shuffled, Field(discriminator="kind")]
-MaskSpec = Annotated[Dense | Magnitude | Random | Scored | Shuffled | Grown | Gradual, Field(discriminator="kind")]
+FixedMask = Annotated[Dense | Magnitude | Random | Scored | Given | Shuffled, Field(discriminator="kind")]
+MaskSpec = Annotated[
+    Dense | Magnitude | Random | Scored | Given | Shuffled | Grown | Gradual, Field(discriminator="kind")
+]
 ExtraSpec = Annotated[Repel | Anchor | Admm, Field(discriminator="kind")]
 
 
@@ -473,7 +485,7 @@ class Run(Value):
 
     @property
     def kind(self) -> str:
-        """A word for the eye: dense, ticket, reinit, rewound, finetuned, random, scored, shuffled or inverted.
+        """A word for the eye: dense, ticket, reinit, rewound, finetuned, random, scored, given, shuffled or inverted.
 
         Under a mask that changes: grown or gradual. With an extra loss, whatever mask and start: repelled, attracted,
         anchored or admm.
@@ -486,7 +498,7 @@ class Run(Value):
             return "admm"
         if isinstance(self.mask, Magnitude | Scored) and self.mask.keep == "smallest":
             return "inverted"
-        if self.mask.kind in ("random", "scored", "shuffled", "grown", "gradual"):
+        if self.mask.kind in ("random", "scored", "given", "shuffled", "grown", "gradual"):
             return self.mask.kind
         if isinstance(self.start, From):
             return "rewound" if self.start.epoch is not None else "finetuned"
@@ -531,7 +543,7 @@ def origin(run: Run) -> Init:
 
 
 def plain(value: Any, *, top: bool = True) -> Any:
-    """`value` as JSON types; a run inside another one stands as its identity, an npz file as its content's digest."""
+    """`value` as JSON types; a run inside another one stands as its identity, a user's file as its content's digest."""
     if isinstance(value, Run) and not top:
         return value.identity
     if isinstance(value, BaseModel):
@@ -540,10 +552,12 @@ def plain(value: Any, *, top: bool = True) -> Any:
         return {key: plain(getattr(value, key), top=False) for key in fields if key not in late}
     if isinstance(value, tuple):
         return [plain(item, top=False) for item in value]
-    if isinstance(value, str) and value.startswith("npz:"):
+    if isinstance(value, str) and value.startswith(("npz:", "file:", "py:")):
         from .data.npz import digest  # here, since reading data is no business of most specs
 
-        return f"npz:{digest(value[4:])}"
+        kind, _, path = value.partition(":")
+        path, _, name = path.rpartition(":") if kind == "py" else (path, "", "")
+        return ":".join(filter(None, (kind, digest(path, kind), name)))
     return value
 
 

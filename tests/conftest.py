@@ -35,6 +35,13 @@ def tiny(tmp_path_factory):
     return Task(data=f"npz:{path}")
 
 
+@pytest.fixture(scope="session")
+def smoke_store(tmp_path_factory):
+    """A store for the notebooks at smoke scale, the same one for all workers of a test run: one of them trains."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "smoke_store"
+
+
 @pytest.fixture
 def make_lab(tmp_path):
     """Labs on stores of this test's own: the same name is the same store."""

@@ -10,7 +10,14 @@ import pytest
 from click.testing import CliRunner
 
 from ltkit.cli import cli
-from ltkit.verdict import EXISTENCE, GRADIENT_FLOW, MODE_CONNECTIVITY, SANITY_CHECKS, WEIGHT_CORRELATION
+from ltkit.verdict import (
+    EXISTENCE,
+    GRADIENT_FLOW,
+    GREEDY_BOUNDS,
+    MODE_CONNECTIVITY,
+    SANITY_CHECKS,
+    WEIGHT_CORRELATION,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
@@ -67,7 +74,7 @@ def test_smoke_report_end_to_end(tmp_path, monkeypatch):
     assert first.exit_code == 0, first.output
     folder = tmp_path / "out" / "smoke"
     verdicts = json.loads((folder / "verdicts.json").read_text())
-    every = (*EXISTENCE, *GRADIENT_FLOW, *MODE_CONNECTIVITY, *SANITY_CHECKS, *WEIGHT_CORRELATION)
+    every = (*EXISTENCE, *GRADIENT_FLOW, *GREEDY_BOUNDS, *MODE_CONNECTIVITY, *SANITY_CHECKS, *WEIGHT_CORRELATION)
     assert [v["claim"] for v in verdicts] == [claim.id for claim in every]
     fields = {
         "claim",
@@ -84,7 +91,14 @@ def test_smoke_report_end_to_end(tmp_path, monkeypatch):
         "published",
     }
     assert all(fields | {"runs"} <= set(v) and v["scale"] == "smoke" for v in verdicts)
-    most = {"existence": 7, "gradient_flow": 10, "mode_connectivity": 9, "sanity_checks": 5, "weight_correlation": 9}
+    most = {
+        "existence": 7,
+        "gradient_flow": 10,
+        "greedy_bounds": 13,
+        "mode_connectivity": 9,
+        "sanity_checks": 5,
+        "weight_correlation": 9,
+    }
     for study, figures in most.items():
         page = (folder / f"{study}.html").read_text()
         assert page.count('<img alt="') >= figures

@@ -106,7 +106,7 @@ case "$2" in
   venv) mkdir -p "$3/bin"; for name in python ltkit ruff mypy; do cp "$0" "$3/bin/$name"; done ;;
   pip) [ "$3" = --version ] || echo "pip $*" >> "$NOTES" ;;
   params/quick) echo "ltkit $*" >> "$NOTES" ;;
-  pytest) echo "pytest $*" >> "$NOTES"; echo "1 passed" ;;
+  pytest) echo "pytest $*" >> "$NOTES"; echo "browser: $LTKIT_NO_BROWSER" >> "$NOTES"; echo "1 passed" ;;
 esac
 """
 
@@ -123,10 +123,14 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     fake.parent.mkdir()
     fake.write_text(FAKE)
     fake.chmod(0o755)
+    apt = fake.parent / "apt-get"
+    apt.write_text('#!/bin/sh\necho "apt-get $*" >> "$NOTES"\necho "E: no such luck" >&2\nexit 100\n')
+    apt.chmod(0o755)
     monkeypatch.setenv("PATH", f"{fake.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
     monkeypatch.delenv("MAKEFLAGS", raising=False)
     monkeypatch.delenv("LTKIT_DATA", raising=False)
+    monkeypatch.delenv("LTKIT_NO_BROWSER", raising=False)
     return folder
 
 
@@ -159,7 +163,7 @@ def test_make_test_adds_the_extras_once(checkout: Path) -> None:
     assert code == 0, said
     assert "--editable .[test]" in notes[0]
     assert "--nbval-lax" in notes[1]
-    assert [note.split()[0] for note in call(checkout, "make", "test")[2]] == ["pytest"]
+    assert [note.split()[0] for note in call(checkout, "make", "test")[2]] == ["pytest", "browser:"]
     assert [note.split()[0] for note in call(checkout, "make", "report")[2]] == ["ltkit"]
 
 
@@ -181,3 +185,23 @@ def test_ci_ends_with_the_tests_summary_and_names_the_shared_data(checkout: Path
     shared.mkdir(parents=True)
     (checkout / "Makefile").write_text('test:\n\t@echo "$$LTKIT_DATA"\n')
     assert call(checkout.parent, str(checkout / ".ci/run"))[1].strip() == str(shared)
+
+
+def test_ci_tries_to_install_a_browser_and_goes_on_without(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = checkout.parent / "few"
+    few.mkdir()
+    for name in ("bash", "cat", "cp", "dirname", "make", "mkdir", "mktemp", "rm", "sh", "tail", "timeout", "touch"):
+        (few / name).symlink_to(str(shutil.which(name)))
+    monkeypatch.setenv("PATH", f"{checkout.parent / 'bin'}{os.pathsep}{few}")
+    code, said, notes = call(checkout.parent, "bash", str(checkout / ".ci/run"))
+    assert code == 0, said
+    assert said.splitlines()[-1] == "1 passed"
+    assert [note for note in notes if note.startswith("apt-get")] == ["apt-get -qq update"]
+    assert notes[-1] == "browser: apt-get couldn't install it: E: no such luck"
+
+    for name in ("chromium", "chromedriver"):
+        (few / name).symlink_to(few / "sh")
+    code, said, notes = call(checkout.parent, "bash", str(checkout / ".ci/run"))
+    assert code == 0, said
+    assert notes[-1] == "browser: "
+    assert not [note for note in notes if "apt-get" in note]

@@ -23,17 +23,19 @@ DAMAGED = (  # what numpy raises for files that are cut off, altered, encrypted 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
 
 
-def digest(path: str | Path) -> str:
+def digest(path: str | Path, kind: str = "npz") -> str:
     """SHA-256 of the file's content, 64 hex digits. Hashed once for each path, modification time and size.
 
-    Raises UserError when there is no such file.
+    Raises UserError when there is no such file; `kind` is npz, file (a mask) or py (a network).
     """
     file = Path(path).expanduser()
     try:
         state = file.stat()
         return _digest(str(file.absolute()), state.st_mtime_ns, state.st_size)
     except OSError as error:
-        raise UserError(f"data npz:{path}: can't read it ({error.strerror}); expected an .npz file") from None
+        wanted = {"npz": f"data npz:{path}", "file": f"mask {path}", "py": f"network py:{path}"}[kind]
+        expected = "; expected an .npz file" if kind == "npz" else ""
+        raise UserError(f"{wanted}: can't read it ({error.strerror}){expected}") from None
 
 
 @lru_cache(maxsize=64)

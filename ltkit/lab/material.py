@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .. import data, models
 from ..errors import UserError
-from ..prune import admm, masks, scores
+from ..prune import admm, given, masks, scores
 from ..prune.distribution import Shapes, layer_counts, random_mask
 from ..prune.masks import Mask
 from ..seeds import generator
@@ -21,6 +21,7 @@ from ..spec import (
     Admm,
     Anchor,
     Dense,
+    Given,
     Gradual,
     Grown,
     Init,
@@ -171,9 +172,11 @@ def make_mask(run: Run, spec: MaskSpec, store: Store, root: str | None) -> Mask:
     if isinstance(spec, Scored):
         return scored(spec, run.network, frame(run, root), root)
     shape, classes = frame(run, root)
-    names = models.prunable(run.network, shape, classes, spec.prunable)
+    names = models.prunable(run.network, shape, classes, "all" if isinstance(spec, Given) else spec.prunable)
     sizes = {name: tuple(t.shape) for name, t in models.init(run.network, shape, classes, origin(run)).items()}
     shapes = {name: sizes[name] for name in names}
+    if isinstance(spec, Given):
+        return given.read(spec, shapes)
     if isinstance(spec, Gradual):
         return {name: torch.ones(shape, dtype=torch.bool) for name, shape in shapes.items()}
     if isinstance(spec, Random):

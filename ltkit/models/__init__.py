@@ -6,6 +6,7 @@
     resnet*   8 to 110 for CIFAR; 18, 50        convolutions but the first, 1x1 shortcuts included (`resnet`)
     vgg*      11, 13, 16, 19                    convolutions but the first (`vgg`)
     mobilenet v1, v2                            convolutions but the first (`mobilenet`)
+    py:PATH:CLASS                               what its layers' roles say (`own`)
 
 Biases and BatchNorm are never prunable. A shape is (channels, height, width) of one image.
 """
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError, nearest
-from . import conv, lenet, mobilenet, resnet, vgg
+from . import conv, lenet, mobilenet, own, resnet, vgg
 from .initial import draw
 from .layers import Conv, Linear, fold, unfold
 from .sparse_initial import rescale
@@ -55,7 +56,8 @@ def build(network: Network, shape: Shape, classes: int, members: int = 1) -> nn.
             f"{network.arch} needs a shape (channels, height, width), classes and members of at least 1, "
             f"not shape={tuple(shape)}, classes={classes}, members={members}"
         )
-    return FAMILIES[network.arch](network, shape, classes, members)
+    family = own.network_class(network.arch) if network.arch.startswith(own.PREFIX) else FAMILIES[network.arch]
+    return family(network, shape, classes, members)
 
 
 def init(network: Network, shape: Shape, classes: int, start: Init) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ import pandas as pd
 from .effects import factor_effects
 from .existence_boards import advantage_map, prize_board
 from .existence_curves import accuracy_curves, explore_choices, explore_plot
+from .existence_ticket import ticket_choices, ticket_plot
 from .panels import Picture, handle, legend, nothing, panels, series
 from .scales import density_axis, dodge, rate_axis
 from .style import BLACK, GREY, SOFT, Look, arm, density, named, nth, styled
@@ -31,6 +32,8 @@ __all__ = [
     "prize_board",
     "rewinding",
     "show_verdicts",
+    "ticket_choices",
+    "ticket_plot",
     "verdict_frame",
 ]
 

@@ -78,6 +78,9 @@ def _body(notebook: Any, parameters: str) -> tuple[str, list[tuple[str, str]]]:
     soup = BeautifulSoup(exporter.from_notebook_node(notebook)[0], "html.parser")
     for alien in soup.select("script, link, iframe, object, embed"):
         alien.decompose()
+    for link in soup.select("section.prose a[href]"):
+        if not re.match(r"[a-z]+:|#", str(link["href"])):
+            link.unwrap()  # what lies beside the notebook doesn't lie beside the page
     for title in soup.select("h1")[:1]:
         title.decompose()  # the page's header has it
     for table in soup.select("table"):
