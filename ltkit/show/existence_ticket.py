@@ -24,8 +24,8 @@ def ticket_plot(table: pd.DataFrame, density: float, network: str, lr: float) ->
 
     The share of each layer that the mask keeps, with a line at the share of all; a histogram of the kept weights before
     and after training, one seed; accuracy of ticket, fresh weights and dense network over all densities, every seed,
-    with a line at this one. A density or rate that the network wasn't trained at, or a run that diverged, gives a figure
-    that says so. UserError for a network that isn't in the table.
+    with a line at this one. A density or rate that the network wasn't trained at, or a run that diverged, gives a
+    figure that says so. UserError for a network that isn't in the table.
     """
     if network not in set(table["network"]):
         known = list(dict.fromkeys(table["network"]))
