@@ -104,7 +104,8 @@ def test_a_claim_of_ones_own_comes_last(tmp_path: Path) -> None:
     assert compare(a, b)["paper"].tolist() == ["existence", "mine"]
 
 
-def test_what_the_terminal_says(sides: tuple[Path, Path]) -> None:
+def test_what_the_terminal_says(sides: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     lines = "\n".join(told(compare(*sides))).splitlines()
     assert lines[0] == "2 changed:"
     assert lines[1] == "  A1a   existence           undecided → supported"
