@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,11 +23,12 @@ from ltkit.lab import Lab
 from ltkit.models.plain import torch_module
 from ltkit.prune import channels, greedy
 from ltkit.prune.channels import groups
-from ltkit.prune.greedy_global import gradient, imitate, scorer
+from ltkit.prune.flow import begin, inputs, logits, quick, until
+from ltkit.prune.greedy_global import STEPS, Answers, answers_of, by_logits, discrepancies, gradient, imitate, stepped
 from ltkit.prune.greedy_problem import Selection
 from ltkit.prune.greedy_stops import FINEST, Budget, Discrepancy, Drop, at, budget_counts, enough, size
 from ltkit.prune.network import RULES, greedy_network
-from ltkit.prune.slim import cost, folded, places
+from ltkit.prune.slim import cost, export, folded, places
 from ltkit.seeds import generator
 from ltkit.spec import Init, Network, Recipe, Run, Task
 
@@ -47,6 +50,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> list[Trained]:
         return 100 * float((net(held).argmax(1) == data.validation_y).float().mean())
 
     return [(torch_module(r.network, data.shape, data.classes, lab.weights(r)), x, accuracy) for r in runs]
+
+
+def labels(x: Tensor, classes: int = 10) -> Tensor:
+    return torch.randint(classes, (len(x),), generator=generator("labels"))
+
+
+def answers(module: fx.GraphModule, group: channels.Group, x: Tensor, wanted: Tensor) -> Answers:
+    return answers_of(module, group, x[:1], by_logits(wanted), until(module, begin(module, x), group.consumer))
 
 
 def residual(arch: str = "resnet8", width: float = 0.25) -> tuple[fx.GraphModule, Tensor]:
@@ -97,7 +108,8 @@ def test_bounds_hold_on_every_layer_of_trained_networks(trained: list[Trained], 
 def test_every_rule_keeps_what_the_budget_gives(trained: list[Trained], rule: str) -> None:
     module, x, _ = trained[0]
     before = copy.deepcopy(module.state_dict())
-    found = greedy_network(module, x, rule=rule, stop=Budget(0.3, "neurons"), shortlist=3)
+    y = labels(x) if rule == "label_loss" else None
+    found = greedy_network(module, x, rule=rule, stop=Budget(0.3, "neurons"), shortlist=3, labels=y)
     assert [len(layer.choice.kept) for layer in found.layers] == [9, 3]
     for layer in found.layers:
         weights = layer.choice.weights
@@ -132,15 +144,46 @@ def test_local_selection_is_that_of_the_current_network(trained: list[Trained]) 
     assert aimed.layers[1].choice.weights == pytest.approx(at(path, 3).weights)
 
 
-def test_no_labels_are_read_and_the_picks_are_bitwise_the_same(trained: list[Trained]) -> None:
-    """F22: there is nowhere to hand labels in, and nothing else that picks could depend on changes."""
-    assert not [name for name in inspect.signature(greedy_network).parameters if "label" in name or name == "y"]
+def test_the_same_picks_bit_by_bit(trained: list[Trained]) -> None:
+    """F22: labels can't be handed in (see the mistakes below), and nothing else that picks could depend on changes."""
     module, x, _ = trained[0]
     for rule in ("local", "global"):
         one, two = (greedy_network(module, x, rule=rule, stop=Budget(0.2, "neurons")) for _ in range(2))
         for a, b in zip(one.layers, two.layers, strict=True):
             assert np.array_equal(a.choice.weights, b.choice.weights)
             assert np.array_equal(a.selection.picks, b.selection.picks)
+
+
+@pytest.mark.parametrize("shortlist", [None, 10])
+def test_label_loss_is_the_loss_on_labels(trained: list[Trained], shortlist: int | None) -> None:
+    """Each pick has the least cross-entropy of all, by running the whole masked network; a step is 1/k."""
+    module, x, _ = trained[0]
+    x, y, group = x[:16], labels(x[:16]), groups(module)[1]
+    stop = Budget(0.4, "neurons")
+    options = {"rule": "label_loss", "stop": stop, "layers": ["fc2"], "shortlist": shortlist}
+    (layer,) = greedy_network(module, x, labels=y, **options).layers
+    path, weights = layer.selection, np.zeros(10)
+    for k, (pick, error) in enumerate(zip(path.picks, path.errors, strict=True), start=1):
+        after = []
+        for j in range(10):
+            with torch.no_grad(), folded(module, group, (1 - 1 / k) * weights + np.eye(10)[j] / k):
+                after.append(float(nn.functional.cross_entropy(module(x).double(), y)))
+        assert after[pick] == pytest.approx(min(after), rel=1e-5)
+        assert error == pytest.approx(after[pick], rel=1e-5)
+        weights = (1 - 1 / k) * weights + np.eye(10)[pick] / k
+    assert path.sizes[-1] == 4 or len(path.picks) == STEPS * 4
+    (other,) = greedy_network(module, x, labels=y.flip(0), **options).layers
+    assert other.selection.picks.tolist() != path.picks.tolist()
+    assert layer.errors == {"label_loss": pytest.approx(slow(module, group, x, module(x), layer.choice.weights), 1e-4)}
+
+
+def test_label_loss_stops_at_a_drop(trained: list[Trained]) -> None:
+    module, x, accuracy = trained[0]
+    with torch.no_grad():
+        y = module(x).argmax(1)
+    found = greedy_network(module, x, rule="label_loss", labels=y, stop=Drop(5, accuracy), layers=["fc1"], shortlist=5)
+    assert 1 < len(found.layers[0].choice.kept) < 30
+    assert accuracy(found.module) >= accuracy(module) - 5
 
 
 def test_random_is_its_seeds(trained: list[Trained]) -> None:
@@ -320,9 +363,9 @@ def test_tuning_gets_the_slim_network_after_each_layer(trained: list[Trained]) -
 # Global imitation against running the whole network
 
 
-def slow(module: fx.GraphModule, group: channels.Group, x: Tensor, logits: Tensor, weights: np.ndarray) -> float:
+def slow(module: fx.GraphModule, group: channels.Group, x: Tensor, wanted: Tensor, weights: np.ndarray) -> float:
     with torch.no_grad(), folded(module, group, weights):
-        return float((module(x) - logits).double().square().sum(1).mean())
+        return float((module(x) - wanted).double().square().sum(1).mean())
 
 
 @pytest.mark.parametrize(("arch", "at_once"), [("resnet8", 4096), ("resnet8", 30), ("mobilenet_v2", 4096)])
@@ -330,22 +373,26 @@ def test_scores_are_those_of_the_whole_masked_network(arch: str, at_once: int, m
     """Also where a skip passes the layer by, and in several parts."""
     monkeypatch.setattr("ltkit.prune.greedy_global.IMAGES_AT_ONCE", at_once)
     module, x = residual(arch, 0.25 if arch == "resnet8" else 0.1)
-    logits = torch.randn(12, 5, generator=generator("logits"))
+    wanted = torch.randn(12, 5, generator=generator("logits"))
     draw = np.random.default_rng(0)
     for group in groups(module)[1:3]:
         weights = draw.dirichlet(np.ones(group.channels), size=5)
-        found = scorer(module, group, x, logits)(torch.tensor(weights)).detach().numpy()
-        assert found == pytest.approx([slow(module, group, x, logits, a) for a in weights], rel=1e-4)
+        judged = answers(module, group, x, wanted)
+        assert discrepancies(judged, weights) == pytest.approx(
+            [slow(module, group, x, wanted, a) for a in weights], 1e-4
+        )
+        expected = [slow(module, group, x, wanted, a) for a in np.eye(group.channels)[[1, 0]]]
+        assert stepped(judged, None, np.array([1, 0]), 1.0) == pytest.approx(expected, rel=1e-4)
 
 
 def test_global_imitation_tries_every_neuron(trained: list[Trained]) -> None:
     module, x, _ = trained[0]
     x = x[:16]
-    logits, group = module(x).detach(), groups(module)[1]
-    found = imitate(scorer(module, group, x, logits), 10, 4)
+    wanted, group = module(x).detach(), groups(module)[1]
+    found = imitate(answers(module, group, x, wanted), 10, 4)
     weights = np.zeros(10)
     for k, (pick, error) in enumerate(zip(found.picks, found.errors, strict=True), start=1):
-        after = [slow(module, group, x, logits, (1 - 1 / k) * weights + np.eye(10)[j] / k) for j in range(10)]
+        after = [slow(module, group, x, wanted, (1 - 1 / k) * weights + np.eye(10)[j] / k) for j in range(10)]
         assert after[pick] == pytest.approx(min(after), rel=1e-4)
         assert error == pytest.approx(after[pick], rel=1e-4)
         weights = (1 - 1 / k) * weights + np.eye(10)[pick] / k
@@ -357,10 +404,10 @@ def test_global_imitation_tries_every_neuron(trained: list[Trained]) -> None:
 def test_a_shortlist_of_all_is_no_shortlist_and_a_path_can_be_gone_on_with(trained: list[Trained]) -> None:
     module, x, _ = trained[0]
     group = groups(module)[1]
-    score = scorer(module, group, x, module(x).detach())
-    whole = imitate(score, 10, 5)
-    assert imitate(score, 10, 5, shortlist=10).picks.tolist() == whole.picks.tolist()
-    again = imitate(score, 10, 5, start=imitate(score, 10, 2))
+    judged = answers(module, group, x, module(x).detach())
+    whole = imitate(judged, 10, 5)
+    assert imitate(judged, 10, 5, shortlist=10).picks.tolist() == whole.picks.tolist()
+    again = imitate(judged, 10, 5, start=imitate(judged, 10, 2))
     for name in ("picks", "steps", "errors", "sizes", "weights"):
         assert getattr(again, name).tolist() == getattr(whole, name).tolist()
 
@@ -369,10 +416,13 @@ def test_the_slopes_are_those_of_finite_differences() -> None:
     module, x = residual()
     module, x = module.double(), x.double()
     group = groups(module)[1]
-    score = scorer(module, group, x, torch.zeros(12, 5, dtype=torch.float64))
+    judged = answers(module, group, x, torch.zeros(12, 5, dtype=torch.float64))
     weights = np.random.default_rng(1).dirichlet(np.ones(group.channels))
-    up, down = (score(torch.tensor(weights + s * 1e-6 * np.eye(group.channels))).detach().numpy() for s in (1, -1))
-    assert gradient(score, weights) == pytest.approx((up - down) / 2e-6, rel=1e-4, abs=1e-6)
+    up, down = (discrepancies(judged, weights + s * 1e-6 * np.eye(group.channels)) for s in (1, -1))
+    slopes, here = gradient(judged, weights)
+    assert slopes == pytest.approx((up - down) / 2e-6, rel=1e-4, abs=1e-6)
+    with torch.no_grad():
+        assert torch.equal(here, judged.together(torch.tensor(weights[None])))
 
 
 def test_passes_are_counted(trained: list[Trained]) -> None:
@@ -391,3 +441,69 @@ def test_mistakes_are_told() -> None:
         greedy_network(module, x, rule="locale", stop=Budget(0.5))
     with pytest.raises(UserError, match=r"no channels to prune in 'stage1.0.conv2' .*; known: stage1.0.conv1, stage2"):
         greedy_network(module, x, stop=Budget(0.5), layers=["stage1.0.conv2"])
+    with pytest.raises(UserError, match="rule 'global' reads no labels; only label_loss does"):
+        greedy_network(module, x, rule="global", stop=Budget(0.5), labels=labels(x))
+    with pytest.raises(UserError, match="'label_loss' needs the labels of the calibration images"):
+        greedy_network(module, x, rule="label_loss", stop=Budget(0.5))
+    with pytest.raises(UserError, match="'label_loss' measures no discrepancy to stop at"):
+        greedy_network(module, x, rule="label_loss", stop=Discrepancy(0.1), labels=labels(x))
+
+
+# A network in parts
+
+PLAIN = [("vgg11", 0.1), ("resnet8", 0.25), ("resnet18", 0.05), ("mobilenet_v1", 0.1), ("mobilenet_v2", 0.1)]
+
+
+@pytest.mark.parametrize(("arch", "width"), PLAIN)
+def test_a_network_in_parts_gives_what_it_gives(arch: str, width: float) -> None:
+    module, x = residual(arch, width)
+    flow, whole = begin(module, x), module(x).detach()
+    received: list[Tensor] = []
+    for group in groups(module):
+        consumer = module.get_submodule(group.consumer)
+        handle = consumer.register_forward_pre_hook(lambda _, given: received.append(given[0]))
+        module(x)
+        handle.remove()
+        flow = until(module, flow, group.producer)
+        inside = until(module, flow, group.consumer)
+        assert torch.equal(inputs(module, inside), received.pop())
+        assert torch.equal(logits(module, inside), whole)
+        assert len(inside.values) <= 2  # the way itself and a shortcut
+    with pytest.raises(ValueError, match=f"{groups(module)[0].producer} comes before"):
+        until(module, inside, groups(module)[0].producer)
+
+
+@pytest.mark.parametrize(("arch", "width"), [*PLAIN, ("lenet_5", 1)])
+def test_the_quick_copy_gives_the_same(arch: str, width: float) -> None:
+    """Also where maps are one pixel, and the network itself stays as it is."""
+    module, x = residual(arch, width)
+    module, x = module.double(), x.double()
+    before = copy.deepcopy(module.state_dict())
+    given = fx.Interpreter(quick(module, x[:1])).run(x)
+    torch.testing.assert_close(given, module(x), rtol=1e-9, atol=1e-9)
+    assert all(torch.equal(t, before[name]) for name, t in module.state_dict().items())
+
+
+# The copy for other programs
+
+ELSEWHERE = """
+import sys
+import numpy, torch
+
+sys.modules["ltkit"] = None  # importing it is an error
+x = torch.from_numpy(numpy.load("images.npy"))
+with torch.no_grad():
+    given = torch.export.load("slim.pt2").module()(x)
+numpy.save("logits.npy", given.numpy())
+"""
+
+
+def test_the_exported_copy_opens_without_ltkit(tmp_path: Path) -> None:
+    """In a fresh process, from another folder, with a batch of another size."""
+    module, x = residual()
+    small = greedy_network(module, x, rule="norm", stop=Budget(0.5)).module
+    export(small, x[:4], tmp_path / "slim.pt2")
+    np.save(tmp_path / "images.npy", x.numpy())
+    subprocess.run([sys.executable, "-I", "-c", ELSEWHERE], cwd=tmp_path, check=True, timeout=300)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(np.load(tmp_path / "logits.npy")), small(x))

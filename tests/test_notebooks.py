@@ -13,6 +13,7 @@ from ltkit.cli import cli
 from ltkit.verdict import (
     EXISTENCE,
     GRADIENT_FLOW,
+    GREEDY_BOUNDS,
     MODE_CONNECTIVITY,
     SANITY_CHECKS,
     WEIGHT_CORRELATION,
@@ -73,7 +74,7 @@ def test_smoke_report_end_to_end(tmp_path, monkeypatch):
     assert first.exit_code == 0, first.output
     folder = tmp_path / "out" / "smoke"
     verdicts = json.loads((folder / "verdicts.json").read_text())
-    every = (*EXISTENCE, *GRADIENT_FLOW, *MODE_CONNECTIVITY, *SANITY_CHECKS, *WEIGHT_CORRELATION)
+    every = (*EXISTENCE, *GRADIENT_FLOW, *GREEDY_BOUNDS, *MODE_CONNECTIVITY, *SANITY_CHECKS, *WEIGHT_CORRELATION)
     assert [v["claim"] for v in verdicts] == [claim.id for claim in every]
     fields = {
         "claim",
@@ -93,6 +94,7 @@ def test_smoke_report_end_to_end(tmp_path, monkeypatch):
     most = {
         "existence": 7,
         "gradient_flow": 10,
+        "greedy_bounds": 13,
         "mode_connectivity": 9,
         "sanity_checks": 5,
         "weight_correlation": 9,

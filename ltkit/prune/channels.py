@@ -20,10 +20,12 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from ..seeds import generator
+from .flow import begin, inputs, until
 from .greedy_problem import Floats, Problem, from_gram, matrix
 
 ROWS = 4096  # patches at most, where the consumer is a convolution
-IMAGES_AT_ONCE = 32  # their patches are held at once
+IMAGES_AT_ONCE = 256  # go through the network at once
+UNFOLDED_AT_ONCE = 32  # of them, their patches are held at once
 NUMBERS_AT_ONCE = 2**24  # of explicit contributions, 128 MiB
 
 
@@ -73,67 +75,75 @@ def _follow(module: fx.GraphModule, node: fx.Node) -> Group | None:
 
 
 @torch.no_grad()
-def patches(module: nn.Module, group: Group, images: Tensor, rows: int = ROWS) -> tuple[Floats, Floats]:
+def patches(module: fx.GraphModule, group: Group, images: Tensor, rows: int = ROWS) -> tuple[Floats, Floats]:
     """What the consumer multiplies: inputs (P, N, Q) and its weight (O, N, Q), both float64.
 
     A row is an image where the consumer is linear, with Q = `group.reads`. Where it is a convolution, a row is a
     position in an image and Q is the kernel's size: all positions, or `rows` of them, the same ones in every call for
     that layer and as many images. The network is put into eval mode.
     """
-    consumer = module.eval().get_submodule(group.consumer)
-    seen: list[Tensor] = []
-    taken: list[Tensor] = []
-    order, begin = None, 0
-    handle = consumer.register_forward_pre_hook(lambda _, inputs: seen.append(_rows(consumer, inputs[0])))
-    try:
-        for some in images.split(IMAGES_AT_ONCE):
-            module(some)
-            found = seen.pop()
-            if order is None:
-                order = _sample(group, len(found) // len(some) * len(images), rows, isinstance(consumer, nn.Conv2d))
-            here = order[(order >= begin) & (order < begin + len(found))] - begin
-            taken.append(found[here.to(found.device)].double().cpu())
-            begin += len(found)
-    finally:
-        handle.remove()
-    x, w = torch.cat(taken), module.get_parameter(f"{group.consumer}.weight").double().cpu()
+    module.eval()
+    parts = [
+        inputs(module, until(module, begin(module, some), group.consumer)) for some in images.split(IMAGES_AT_ONCE)
+    ]
+    return patches_of(module, group, torch.cat(parts), rows)
+
+
+@torch.no_grad()
+def patches_of(module: nn.Module, group: Group, received: Tensor, rows: int = ROWS) -> tuple[Floats, Floats]:
+    """`patches` from what the consumer receives for all images."""
+    consumer, w = module.get_submodule(group.consumer), module.get_parameter(f"{group.consumer}.weight").double().cpu()
+    x = _sampled(consumer, group, received, rows) if isinstance(consumer, nn.Conv2d) else received
+    x = x.double().cpu()
     return x.view(len(x), group.channels, -1).numpy(), w.view(len(w), group.channels, -1).numpy()
 
 
-def _rows(consumer: nn.Module, x: Tensor) -> Tensor:
-    """A consumer's input as rows (P, inputs of one output): images, or patches of them."""
-    if not isinstance(consumer, nn.Conv2d):
-        return x
+def _sampled(consumer: nn.Conv2d, group: Group, x: Tensor, rows: int) -> Tensor:
+    """Patches of a convolution's input as rows (P, inputs of one output)."""
+    order, begin = None, 0
+    taken: list[Tensor] = []
     assert isinstance(consumer.padding, tuple)
-    unfolded = F.unfold(x, consumer.kernel_size, padding=consumer.padding, stride=consumer.stride)
-    return unfolded.transpose(1, 2).flatten(0, 1)
+    for some in x.split(UNFOLDED_AT_ONCE):
+        unfolded = F.unfold(some, consumer.kernel_size, padding=consumer.padding, stride=consumer.stride)
+        found = unfolded.transpose(1, 2).flatten(0, 1)
+        if order is None:
+            order = _sample(group, len(found) // len(some) * len(x), rows).to(x.device)
+        taken.append(found[order[(order >= begin) & (order < begin + len(found))] - begin])
+        begin += len(found)
+    return torch.cat(taken)
 
 
-def _sample(group: Group, total: int, rows: int, conv: bool) -> Tensor:
-    if not conv or total <= rows:
+def _sample(group: Group, total: int, rows: int) -> Tensor:
+    if total <= rows:
         return torch.arange(total)
     return torch.randperm(total, generator=generator("patches", group.consumer, total))[:rows].sort().values
 
 
-def contributions(module: nn.Module, group: Group, images: Tensor, rows: int = ROWS) -> Floats:
+def contributions(module: fx.GraphModule, group: Group, images: Tensor, rows: int = ROWS) -> Floats:
     """All φ explicitly, (N, P * O): for small layers, the bounds and tests."""
     return _explicit(*patches(module, group, images, rows))
 
 
 def problem(
-    module: nn.Module, group: Group, images: Tensor, original: nn.Module | None = None, rows: int = ROWS
+    module: fx.GraphModule, group: Group, images: Tensor, original: fx.GraphModule | None = None, rows: int = ROWS
 ) -> Problem:
     """The contributions of a group's channels, for selection; the target is their mean, what the full layer gives.
 
     With `original`, the network before anything was pruned, the target is what the consumer receives there, without its
     bias; most bounds lapse then (sheet P6). ValueError for activations that are no finite numbers.
     """
-    x, w = patches(module, group, images, rows)
+    before = None if original is None else patches(original, group, images, rows)
+    return problem_of(group, patches(module, group, images, rows), before)
+
+
+def problem_of(group: Group, now: tuple[Floats, Floats], before: tuple[Floats, Floats] | None = None) -> Problem:
+    """`problem` from the patches of the network and perhaps of the original one."""
+    x, w = now
     products = from_gram(gram(x, w))
-    if original is None:
+    if before is None:
         return products
-    before, weight = patches(original, group, images, rows)
-    t = before.reshape(len(before), -1) @ weight.reshape(len(weight), -1).T
+    whole, weight = before
+    t = whole.reshape(len(whole), -1) @ weight.reshape(len(weight), -1).T
     back = (t @ w.reshape(len(w), -1)).reshape(x.shape)
     cross = group.channels * np.einsum("pjq,pjq->j", x, back)
     return Problem(products.gram, matrix(cross[None])[0], float((t**2).sum()))

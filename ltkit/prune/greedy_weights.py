@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .greedy_problem import NOISE, Floats, Problem, Selection, lowest, move
+from .greedy_problem import NOISE, Floats, Ints, Problem, Selection, lowest, move
 
 
 def least_squares(problem: Problem, selection: Selection) -> Selection:
@@ -31,6 +31,12 @@ def least_squares(problem: Problem, selection: Selection) -> Selection:
     return replace(selection, weights=weights, errors=errors)
 
 
+def listed(weights: Floats, gradient: Floats, shortlist: int) -> Ints:
+    """The `shortlist` neurons with the lowest slope of the discrepancy along e_j − a (sheet P5), ascending."""
+    scores = gradient - float(gradient @ weights)
+    return np.sort(np.argsort(scores, kind="stable")[:shortlist])
+
+
 def taylor(
     weights: Floats,
     gradient: Floats,
@@ -46,9 +52,7 @@ def taylor(
     C values. Ties: the lower index, then the earlier γ. Slopes rank like discrepancies for small γ or neurons about as
     far from h as each other; the list errs where lengths differ widely, and where the gradient is 0 (a = 1/N).
     """
-    scores = gradient - float(gradient @ weights)
-    listed = np.sort(np.argsort(scores, kind="stable")[:shortlist])
-    tried = [(int(j), gamma) for j in listed for gamma in steps]
+    tried = [(int(j), gamma) for j in listed(weights, gradient, shortlist) for gamma in steps]
     candidates = np.repeat(weights[None], len(tried), axis=0)
     for row, (j, gamma) in zip(candidates, tried, strict=True):
         move(row, j, gamma)

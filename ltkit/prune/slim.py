@@ -82,11 +82,24 @@ def folded(module: nn.Module, group: Group, weights: Floats) -> Iterator[nn.Modu
         weight.data.copy_(before)
 
 
-def remove(module: fx.GraphModule, group: Group, kept: Ints, image: Tensor) -> None:
+def dependencies(module: fx.GraphModule, image: Tensor) -> torch_pruning.DependencyGraph:
+    """What hangs together in a network, found by running an `image` (1, C, H, W); removals don't change it."""
+    with torch.enable_grad():  # the graph is read from what autograd notes
+        return torch_pruning.DependencyGraph().build_dependency(module, example_inputs=image)
+
+
+def remove(
+    module: fx.GraphModule,
+    group: Group,
+    kept: Ints,
+    image: Tensor,
+    graph: torch_pruning.DependencyGraph | None = None,
+) -> None:
     """Removes all channels of a group but `kept`, in place: from producer, BatchNorm, what is between, and consumer.
 
-    `image` (1, C, H, W) is run through the network to find out what hangs together. Parameters become new objects: an
-    optimizer must be made afterwards. RuntimeError if Torch-Pruning removed something else than it was told to.
+    `graph` is the network's from `dependencies`, by default found with the `image` (1, C, H, W). Parameters become new
+    objects: an optimizer must be made afterwards. RuntimeError if Torch-Pruning removed something else than it was told
+    to.
     """
     gone = sorted(set(range(group.channels)) - set(kept.tolist()))
     if not gone:
@@ -94,8 +107,7 @@ def remove(module: fx.GraphModule, group: Group, kept: Ints, image: Tensor) -> N
     producer = module.get_submodule(group.producer)
     linear = isinstance(producer, nn.Linear)
     rule = torch_pruning.prune_linear_out_channels if linear else torch_pruning.prune_conv_out_channels
-    with torch.enable_grad():  # the graph is read from what autograd notes
-        graph = torch_pruning.DependencyGraph().build_dependency(module, example_inputs=image)
+    graph = graph or dependencies(module, image)
     graph.get_pruning_group(producer, rule, idxs=gone).prune()
     out, into = (module.get_parameter(f"{name}.weight").shape for name in (group.producer, group.consumer))
     if (out[0], into[1]) != (len(kept), len(kept) * group.reads):
@@ -111,13 +123,18 @@ def slim(module: fx.GraphModule, choices: Sequence[Choice], images: Tensor) -> S
     small = copy.deepcopy(module).eval()
     for choice in choices:
         fold(small, choice.group, choice.weights)
-    masked = small(images)
+    masked, graph = small(images), dependencies(small, images[:1])
     for choice in choices:
-        remove(small, choice.group, choice.kept, images[:1])
-    difference = float((masked - small(images)).abs().max())
+        remove(small, choice.group, choice.kept, images[:1], graph)
+    return Slim(small, gap(masked, small(images)), cost(module, images[:1]), cost(small, images[:1]))
+
+
+def gap(masked: Tensor, slimmed: Tensor) -> float:
+    """The largest difference of two networks' logits; RuntimeError if it is above what rounding explains."""
+    difference = float((masked - slimmed).abs().max())
     if not difference <= SAME * max(1.0, float(masked.abs().max())):
         raise RuntimeError(f"masked and slim network differ by {difference:g}")
-    return Slim(small, difference, cost(module, images[:1]), cost(small, images[:1]))
+    return difference
 
 
 def cost(module: nn.Module, image: Tensor) -> Cost:

@@ -1,0 +1,238 @@
+"""Whole networks in the greedy-bounds study: pruned by every rule, tuned, and trained from scratch as the control.
+
+A budget gives every layer the same density, so at a budget all rules leave networks of the same widths, and share what
+is trained from fresh weights. Nothing here is a run of the store: slim networks are trained where they are made
+(`ltkit.prune.tune`), on the training images as they are.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import itertools
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import pandas as pd
+import torch
+from torch import Tensor, fx
+
+from .. import data
+from ..data.batch import normalise
+from ..lab import Lab
+from ..lab.measured import measured
+from ..models.plain import torch_module
+from ..prune.greedy_stops import Discrepancy, Stop
+from ..prune.network import Layer, Pruned, greedy_network
+from ..prune.slim import fold, latency
+from ..prune.tune import accuracy, fresh, recalibrate, tune
+from ..spec import Run, Task
+from .gradient_flow_measures import sound, training_images
+from .greedy_bounds import dense, runs, scheme
+from .greedy_bounds_params import LOCAL, ORIGINAL, Params
+from .greedy_bounds_workers import alone, side_by_side
+
+Rows: TypeAlias = pd.DataFrame
+Split: TypeAlias = tuple[Tensor, Tensor]  # images, labels
+
+CELL = ["network", "rule", "budget", "seed"]
+SLIM = [*CELL, "multiply_adds", "parameters", "dense", "before", "tuned", "scratch", "scratch_full", "dense_tuned"]
+SLIM += ["reweighted", "recalibrated", "difference", "logit", "passes", "seconds", "run"]
+LAYERS = ["layer", "width", "kept", "relative", "chosen"]
+KEPT = [*CELL, "layer", "width", "kept"]
+TIMED = ["latency_dense", "latency_slim"]
+ALL = 2**31  # more images than there are
+ROUNDS = 15  # of a latency
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A dense network of the study with the images that are needed around it."""
+
+    params: Params
+    name: str
+    seed: int
+    run: Run
+    shape: tuple[int, int, int]  # of an image
+    classes: int
+    module: fx.GraphModule
+    train: Split
+    calibration: Split  # the first training images in a random order
+    validation: Split
+    test: Split
+
+
+def cells(params: Params, lab: Lab, names: Iterable[str], seeds: Iterable[int]) -> list[tuple[str, int]]:
+    """Networks and seeds; what diverged is left out."""
+    return [cell for cell in itertools.product(names, seeds) if sound(lab, dense(params, *cell))]
+
+
+def trained(params: Params, lab: Lab, name: str, seed: int) -> Trained:
+    """The dense network of one seed, on the lab's device."""
+    run = dense(params, name, seed)
+    dataset = data.load(run.task, lab.root)
+    module = torch_module(run.network, dataset.shape, dataset.classes, lab.weights(run)).to(lab.device)
+    splits = _splits(run.task, lab.root, params.calibration, lab.device)
+    return Trained(params, name, seed, run, dataset.shape, dataset.classes, module, *splits)
+
+
+@functools.lru_cache(maxsize=2)
+def _splits(task: Task, root: str | None, calibration: int, device: torch.device) -> list[Split]:
+    """All images for training, those to select on, to judge on and to test on, normalised, with labels."""
+    dataset = data.load(task, root)
+    splits = [training_images(task, root, count) for count in (ALL, calibration)]
+    for x, y in ((dataset.validation_x, dataset.validation_y), (dataset.test_x, dataset.test_y)):
+        splits.append((normalise(x.unsqueeze(0), dataset.mean, dataset.std)[0], y))
+    return [(x.to(device), y.to(device)) for x, y in splits]
+
+
+def tuned(given: Trained, module: fx.GraphModule, epochs: int, lr: float) -> float:
+    """Test accuracy (percent) after training a copy of a network for so long."""
+    new, p = copy.deepcopy(module), given.params
+    kept = {"batch_size": p.batch_size, "momentum": p.momentum, "weight_decay": p.weight_decay}
+    tune(new, *given.train, lr=lr, epochs=epochs, seed=given.seed, **kept)  # type: ignore[arg-type]
+    return accuracy(new, *given.test)
+
+
+def prune(given: Trained, rule: str, stop: Stop, **options: Any) -> Pruned:
+    """The network pruned by a rule of the study; `options` are those of `ltkit.prune.network.greedy_network`."""
+    if rule == ORIGINAL:
+        rule, options = "local", {"target": "original", **options}
+    if rule == "label_loss":
+        options = {"labels": given.calibration[1], **options}
+    plain = {"shortlist": given.params.shortlist, "judge": given.validation[0], "seed": given.seed}
+    return greedy_network(given.module, given.calibration[0], stop=stop, rule=rule, **{**plain, **options})
+
+
+@measured(runs)
+def pruned(params: Params, lab: Lab) -> Rows:
+    """Every network by every rule that it is pruned by: columns `SLIM` and `LAYERS`, a row a layer of a pruned network.
+
+    What is one number a network stands in each of its layers' rows: see `slim` and `kept`.
+    """
+    work = [functools.partial(_of, params, lab, *cell) for cell in cells(params, lab, params.every, params.seeds)]
+    rows = [row for found in side_by_side(work, lab) for row in found]
+    return pd.DataFrame(rows, columns=[*SLIM, *LAYERS])
+
+
+def _of(params: Params, lab: Lab, name: str, seed: int) -> list[dict[str, Any]]:
+    """One dense network, all rules and budgets."""
+    given = trained(params, lab, name, seed)
+    whole = {"network": name, "seed": seed, "run": given.run.name, "dense": accuracy(given.module, *given.test)}
+    whole["dense_tuned"] = tuned(given, given.module, params.tune_epochs, params.tune_lr)
+    scratch: dict[tuple[int, ...], dict[str, float]] = {}
+    rows: list[dict[str, Any]] = []
+    for budget in params.budgets_of(name):
+        for rule in params.rules_of(name, budget):
+            told, widths, layers = _pruned(given, rule, budget)
+            if widths not in scratch:
+                scratch[widths] = _scratch(given, told.pop("module"))
+            told.pop("module", None)
+            found = {**whole, "rule": rule, "budget": budget, **told, **scratch[widths]}
+            rows += [{**found, **layer} for layer in layers]
+    return rows
+
+
+def _pruned(given: Trained, rule: str, budget: float) -> tuple[dict[str, Any], tuple[int, ...], list[dict[str, Any]]]:
+    """What one pruning gave: the numbers of the network, its widths, and a row a layer."""
+    params, begun = given.params, time.thread_time()
+    found = prune(given, rule, params.stop(budget))
+    seconds = time.thread_time() - begun
+    again = rule in LOCAL and rule != "negative"
+    statistics = copy.deepcopy(found.module)
+    recalibrate(statistics, given.calibration[0])
+    told: dict[str, Any] = {
+        "multiply_adds": found.after.multiply_adds / found.before.multiply_adds,
+        "parameters": found.after.parameters / found.before.parameters,
+        "before": accuracy(found.module, *given.test),
+        "tuned": tuned(given, found.module, params.tune_epochs, params.tune_lr),
+        "recalibrated": accuracy(statistics, *given.test),
+        "reweighted": math.nan,
+        **_apart(given, found),
+        "passes": sum(layer.passes for layer in found.layers),
+        "seconds": seconds,
+        "module": found.module,
+    }
+    if again:
+        told["reweighted"] = accuracy(prune(given, rule, params.stop(budget), reweight=True).module, *given.test)
+    layers = [{**_layer(layer), "relative": layer.relative, "chosen": layer.rule} for layer in found.layers]
+    return told, tuple(row["kept"] for row in layers), layers
+
+
+@torch.no_grad()
+def _apart(given: Trained, found: Pruned) -> dict[str, float]:
+    """The largest |masked − slim logit| on the test images, and the largest masked one: all masks, all removals."""
+    masked = copy.deepcopy(given.module)
+    for layer in found.layers:
+        fold(masked, layer.choice.group, layer.choice.weights)
+    logits = masked(given.test[0])
+    difference = float((logits - found.module(given.test[0])).abs().max())
+    return {"difference": difference, "logit": float(logits.abs().max())}
+
+
+def _layer(layer: Layer) -> dict[str, Any]:
+    group = layer.choice.group
+    return {"layer": group.producer, "width": group.channels, "kept": len(layer.choice.kept)}
+
+
+def _scratch(given: Trained, module: fx.GraphModule) -> dict[str, float]:
+    """The same slim network from fresh weights: for as long as tuning takes, and with the dense training on top."""
+    params, new = given.params, fresh(module, given.seed, scheme(given.name))
+    longer = params.epochs_of(given.name) + params.tune_epochs
+    return {
+        "scratch": tuned(given, new, params.tune_epochs, params.lr),
+        "scratch_full": tuned(given, new, longer, params.lr),
+    }
+
+
+@measured(runs)
+def enough(params: Params, lab: Lab) -> Rows:
+    """How many neurons each layer keeps when it stops at a relative error, by rule: columns `KEPT`, budget NaN.
+
+    Layers differ here, which at a budget they don't. The rules that see a layer's own output only.
+    """
+    work = [functools.partial(_enough, params, lab, *cell) for cell in cells(params, lab, params.every, params.seeds)]
+    rows = [row for found in side_by_side(work, lab) for row in found]
+    return pd.DataFrame(rows, columns=KEPT)
+
+
+def _enough(params: Params, lab: Lab, name: str, seed: int) -> list[dict[str, Any]]:
+    given, rows = trained(params, lab, name, seed), []
+    for rule in LOCAL:
+        found = prune(given, rule, Discrepancy(params.error))
+        cell = {"network": name, "rule": rule, "budget": math.nan, "seed": seed}
+        rows += [{**cell, **_layer(layer)} for layer in found.layers]
+    return rows
+
+
+@measured(runs)
+def latencies(params: Params, lab: Lab) -> Rows:
+    """Milliseconds for the test images before and after: network, budget and `TIMED`, a row a network and budget.
+
+    Of the first seed, with the widths that the budget gives. On one core, with nothing else beside it.
+    """
+    return alone(functools.partial(_latencies, params, lab))
+
+
+def _latencies(params: Params, lab: Lab) -> Rows:
+    rows = []
+    for cell in cells(params, lab, params.every, params.seeds[:1]):
+        given = trained(params, lab, *cell)
+        for budget in params.budgets_of(given.name):
+            both = {"latency_dense": given.module, "latency_slim": prune(given, "random", params.stop(budget)).module}
+            taken = latency(both, given.test[0], ROUNDS)
+            rows.append({"network": given.name, "budget": budget, **{key: 1000 * taken[key] for key in TIMED}})
+    return pd.DataFrame(rows, columns=["network", "budget", *TIMED])
+
+
+def slim(found: Rows, timed: Rows) -> Rows:
+    """A row a pruned network, from the tables of `pruned` and `latencies`: `SLIM` and `TIMED`."""
+    return found.drop_duplicates(CELL)[SLIM].merge(timed, on=["network", "budget"], how="left", validate="many_to_one")
+
+
+def kept(found: Rows) -> Rows:
+    """A row a layer of a pruned network, from the table of `pruned`: `CELL`, layer, width, kept."""
+    return found[KEPT].reset_index(drop=True)
