@@ -319,6 +319,23 @@ def test_convolution_of_one_pixel_is_a_product(bias: bool) -> None:
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize(("inputs", "outputs", "members"), [(4, 8, 1), (3, 7, 1), (8, 16, 1), (4, 8, 3)])
+def test_narrow_kernels_of_one_pixel_with_a_stride(inputs: int, outputs: int, members: int) -> None:
+    """torch 2.15 writes their gradient beside its memory, in channels_last: twenty times are enough for a crash."""
+    draw = torch.Generator().manual_seed(0)
+    layer = Conv(inputs, outputs, 1, members, stride=2)
+    layer.weight.data.normal_(generator=draw)
+    x = torch.randn(members, 16, inputs, 8, 8, generator=draw)
+    for _ in range(20):
+        layer.weight.grad = None
+        (layer(layers.fold(x)) ** 2).sum().backward()
+    for r in range(members):
+        weight = layer.weight[r].detach().double().requires_grad_()
+        (F.conv2d(x[r].double(), weight, stride=2) ** 2).sum().backward()
+        assert layer.weight.grad is not None
+        torch.testing.assert_close(layer.weight.grad[r].double(), weight.grad, rtol=1e-5, atol=1e-4)
+
+
 def test_members_do_not_mix() -> None:
     network = Network(arch="resnet8", width=0.2)
     net, x = filled(network, DIGITS, 3), images(3, 4, DIGITS).requires_grad_()
