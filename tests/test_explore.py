@@ -112,7 +112,7 @@ def test_figures_of_pyplot_are_closed(table: pd.DataFrame, shown: list[Any]):
 
     def plot(rows: pd.DataFrame, level: int) -> Any:
         figure, axes = pyplot.subplots()
-        axes.set_title(f"{len(rows)} rows, level {level}")
+        axes.set_title(f"{len(rows)} rows, level {level}", loc="center")  # whatever style another test left
         return figure
 
     box = explorer(plot, table, level=[1, 2])
