@@ -33,8 +33,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt
-	$(call install,.[test])
+	$(call install,.[test$(comma)cluster])
 	@touch $(VENV)/.installed $@
+
+comma := ,
 
 define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -52,7 +54,13 @@ def cli() -> None:
     default=1,
     show_default=True,
     help="So many notebooks side by side, each with its share of the threads (OMP_NUM_THREADS, else the cores). Two "
-    "that need the same run at the same time both train it, which is wasted work and nothing worse.",
+    "that need the same run at the same time train it once.",
+)
+@click.option(
+    "--cluster",
+    metavar="NAME",
+    help="Train on a Dask cluster: local (a process a core, or a GPU), slurm or slurm:FILE (settings: slurm.yaml), or "
+    "a scheduler's address such as tcp://host:8786. Its nodes must share the store.",
 )
 @store_option
 @data_option
@@ -62,6 +70,7 @@ def report(
     out: str | None,
     notebooks: str | None,
     jobs: int,
+    cluster: str | None,
     store: str | None,
     data: str | None,
 ) -> None:
@@ -74,7 +83,8 @@ def report(
     from .show.report import report as make
     from .show.result import WORDS
 
-    made = make(params_dir, only, out, store, data, notebooks, click.echo, jobs, progress=_note, log=_note)
+    with _on(cluster):
+        made = make(params_dir, only, out, store, data, notebooks, click.echo, jobs, progress=_note, log=_note)
     wide = max(len(record["study"]) for record in made.records)
     click.echo("\n" + " " * wide + "".join(f"{word:>12}" for word in WORDS))
     for record in made.records:
@@ -86,6 +96,22 @@ def report(
         _say(f"{name}: {failure}")
     if made.failures:
         sys.exit(2 if all(failure.users for failure in made.failures.values()) else 1)
+
+
+@cli.command()
+@click.argument("params_dir", type=click.Path())
+@click.option("--only", multiple=True, metavar="STUDY", help="Only this study; may be given several times.")
+@click.option("--no-measure", is_flag=True, help="Leave out the hours, and the minute of training that they come from.")
+@store_option
+@data_option
+def plan(params_dir: str, only: Sequence[str], no_measure: bool, store: str | None, data: str | None) -> None:
+    """Say what a report would take: runs, epochs, hours on this machine, room in the store. Trains nothing to keep.
+
+    The last row counts runs that studies share once. The data sets needn't be there.
+    """
+    from .show.plan import plan as table
+
+    click.echo(table(params_dir, only, store, data, not no_measure, _note))
 
 
 @cli.command()
@@ -223,6 +249,28 @@ def doctor(store: str | None, data: str | None) -> None:
         click.echo(f"{name:<{wide}}  {fact}")
 
 
+@contextmanager
+def _on(cluster: str | None) -> Iterator[None]:
+    """The labs of all notebooks train on this cluster; one that is started for that is ended after."""
+    if cluster is None:
+        yield
+        return
+    from .lab import clusters
+
+    found = clusters.connect(cluster)
+    if found is not None:
+        _note(f"cluster: {found.address}, dashboard: {clusters.dashboard(found)}")
+    before = os.environ.get("LTKIT_CLUSTER")
+    os.environ["LTKIT_CLUSTER"] = found.address if found else cluster
+    try:
+        yield
+    finally:
+        os.environ.pop("LTKIT_CLUSTER")
+        if before is not None:
+            os.environ["LTKIT_CLUSTER"] = before
+        clusters.close()
+
+
 def _say(line: str) -> None:
     click.echo(f"ltkit: {line}", err=True)
 
@@ -242,6 +290,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         _say(f"{error.format_message()} `ltkit --help` lists commands and options")
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
+        if args is None:  # this process is a command, and a second Ctrl-C has nothing left to end
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         _say("interrupted; finished runs are kept, and the same command goes on from there")
         code = 130
     except BrokenPipeError:  # the reader, say `head`, has seen enough

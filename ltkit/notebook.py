@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import json
 import re
@@ -19,10 +20,11 @@ def cells(notebook: str | Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     try:
         content = json.loads(Path(notebook).read_text(encoding="utf-8"))
         found = [{**cell, "source": "".join(cell["source"])} for cell in content["cells"]]
-        return found, dict(content.get("metadata", {}))
+        metadata = dict(content.get("metadata", {}))
+        return found, {**metadata, "ltkit": dict(metadata.get("ltkit", {}))}
     except OSError as error:
         raise UserError(f"{notebook}: {(error.strerror or 'not readable').lower()}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UserError(f"{notebook}: not a Jupyter notebook of format 4") from None
 
 
@@ -92,5 +94,6 @@ def _settled(value: Any) -> Any:
     # A kernel works in another folder than the one where the path was typed.
     if isinstance(value, str) and value.startswith(("npz:", "py:")):
         kind, _, path = value.partition(":")
-        return f"{kind}:{Path(path).expanduser().absolute()}"  # py:PATH:CLASS too
+        with contextlib.suppress(RuntimeError):  # `~nobody/x`: whoever reads it says so
+            return f"{kind}:{Path(path).expanduser().absolute()}"  # py:PATH:CLASS too
     return [_settled(item) for item in value] if isinstance(value, list) else value

@@ -16,8 +16,10 @@ import yaml
 from annotated_types import MinLen
 from pydantic.fields import FieldInfo
 
-from .errors import UserError, nearest
+from .errors import UserError, nearest, one_line, shown
 from .spec import Value
+
+LONGEST = 100_000  # bytes of a parameter file; those that come with ltkit have 2,000
 
 
 class Parameters(Value):
@@ -36,13 +38,15 @@ class Parameters(Value):
             if isinstance(value, (list, tuple)) and not value and not _may_be_empty(field):
                 raise UserError(f"{where}: {key}: an empty grid; give at least one value")
             if _holds_bool(value) and bool not in _leaves(field.annotation):
-                raise UserError(f"{where}: {key}: {value!r} is a yes or no where a number or a word is wanted")
-            if key == "seeds" and isinstance(value, (list, tuple)) and any(value.count(seed) > 1 for seed in value):
-                raise UserError(f"{where}: seeds: {list(value)} names a seed twice, and would count it as two")
+                raise UserError(f"{where}: {key}: {shown(value)} is a yes or no where a number or a word is wanted")
         try:
-            return cls(**values)
+            found = cls(**values)
         except UserError as error:
-            raise UserError(f"{where}: {str(error).removeprefix(cls.__name__ + ': ')}") from None
+            raise UserError(f"{where}: {one_line(str(error).removeprefix(cls.__name__ + ': '))}") from None
+        seeds = getattr(found, "seeds", ())
+        if isinstance(seeds, tuple) and len(set(seeds)) < len(seeds):
+            raise UserError(f"{where}: seeds: {shown(list(seeds))} names a seed twice, and would count it as two")
+        return found
 
     @classmethod
     def here(cls, namespace: Mapping[str, Any]) -> Self:
@@ -122,10 +126,11 @@ class _Strict(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for index, key in enumerate(keys):
-            if any((key.tag, key.value) == (other.tag, other.value) for other in keys[:index]):
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
                 raise yaml.MarkedYAMLError(problem=f"'{key.value}' is there twice", problem_mark=key.start_mark)
+            seen.add((key.tag, key.value))
         return dict(super().construct_mapping(node, deep))
 
 
@@ -136,18 +141,21 @@ def parse(text: str | bytes, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UserError(f"{where}{place}: {error.problem or 'not YAML'}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        line = str(error).strip().splitlines()[0]
-        raise UserError(f"{where}: not a readable YAML file ({line})") from None
+        raise UserError(f"{where}{place}: {one_line(error.problem or 'not YAML')}") from None
+    except Exception as error:  # its constructors raise whatever they stumble over: `!!timestamp x`, `!!int ""`
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{where}: not a readable YAML file ({one_line(line)})") from None
 
 
 def read(path: str | Path) -> dict[str, Any]:
     """The keys and values of a parameter file, unchecked; raises `UserError` for anything but a plain mapping."""
     try:
-        text = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            text = file.read(LONGEST + 1)
     except OSError as error:
         raise UserError(f"{path}: {(error.strerror or 'not readable').lower()}") from None
+    if len(text) > LONGEST:
+        raise UserError(f"{path}: more than {LONGEST:,} bytes are no parameter file")
     values = parse(text, str(path))
     if values is None:
         return {}

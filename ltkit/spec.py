@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .errors import UserError, nearest
+from .errors import UserError, nearest, one_line, shown
 
 SCHEMA = 1  # raise it whenever the meaning of a training changes: every identity changes with it
 
@@ -33,6 +33,9 @@ ARCHITECTURES = (
 DATA = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
 
 
+MANY = 6  # mistakes that are told at once
+
+
 class Value(BaseModel):
     """A frozen value: unknown keys are refused, a user's mistake is one readable line."""
 
@@ -41,7 +44,7 @@ class Value(BaseModel):
     # trained before keeps its name.
     later: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -54,8 +57,8 @@ class Value(BaseModel):
 
 def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> str:
     """One line for all that pydantic found: key, what is wrong, and the nearest right name."""
-    lines = []
-    for item in error.errors():
+    lines, found = [], error.errors()
+    for item in found[:MANY]:
         path = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             key = str(item["loc"][-1])
@@ -66,8 +69,9 @@ def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> 
             lines.append(f"'{path}' is missing")
         else:
             hint = nearest(item["input"], ARCHITECTURES + DATA) if isinstance(item["input"], str) else ""
-            lines.append(f"{path}: {item['msg'][0].lower()}{item['msg'][1:]}, not {item['input']!r}{hint}")
-    return (where or model.__name__) + ": " + "; ".join(lines)
+            lines.append(f"{path}: {item['msg'][0].lower()}{item['msg'][1:]}, not {shown(item['input'])}{hint}")
+    more = f"; and {len(found) - MANY} more" if len(found) > MANY else ""
+    return (where or model.__name__) + ": " + "; ".join(one_line(line, 200) for line in lines) + more
 
 
 class Task(Value):

@@ -232,7 +232,7 @@ def test_nothing_heavy_is_imported_for_help_and_listings(store: Store) -> None:
         return done.stdout.splitlines()[-1]
 
     assert loaded("--help") == ""
-    assert loaded("ls", "--store", str(store.path)) == "pandas"
+    assert loaded("ls", "--store", str(store.path)) == ""
 
 
 # One notebook

@@ -105,6 +105,11 @@ def test_a_damaged_parent_is_made_again_beside_others(study, make_lab, caplog):
 
 def test_one_worker_runs_here_and_in_order(study, lab):
     cohorts, seen = compose(plan(study, lab.store), lambda run: 2), []
-    each(cohorts, lambda cohort, stop: seen.append((cohort, threading.current_thread())), 1, 1)
+
+    def train(cohort):
+        seen.append((cohort, threading.current_thread()))
+        return []
+
+    each(cohorts, train, threading.Event(), 1, 1)
     assert [cohort for cohort, _ in seen] == cohorts
     assert {thread for _, thread in seen} == {threading.main_thread()}

@@ -18,13 +18,14 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-WANTED = [Requirement(item) for item in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]]
+WANTED = [Requirement(item) for item in sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])]
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "yaml": "pyyaml",
     "sklearn": "scikit-learn",
     "bs4": "beautifulsoup4",
     "IPython": "ipython",
+    "dask_jobqueue": "dask-jobqueue",
 }
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -69,9 +70,11 @@ def test_pins_that_do_not_hold_for_every_python_are_left_out() -> None:
 
 
 def test_everything_that_is_imported_is_a_declared_dependency() -> None:
-    declared = {canonicalize_name(Requirement(item).name) for item in PROJECT["dependencies"]}
+    extra = {canonicalize_name(item) for item in PROJECT["optional-dependencies"]["cluster"]}
+    always = {canonicalize_name(Requirement(item).name) for item in PROJECT["dependencies"]}
     missing = set()
     for path in (ROOT / "ltkit").rglob("*.py"):
+        declared = always | (extra if path.stem in ("cluster", "clusters") else set())
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.level:
                 continue
@@ -161,7 +164,7 @@ def test_make_test_adds_the_extras_once(checkout: Path) -> None:
     assert call(checkout, "make", "report")[0] == 0
     code, said, notes = call(checkout, "make", "test")
     assert code == 0, said
-    assert "--editable .[test]" in notes[0]
+    assert "--editable .[test,cluster]" in notes[0]
     assert "--nbval-lax" in notes[1]
     assert [note.split()[0] for note in call(checkout, "make", "test")[2]] == ["pytest", "browser:"]
     assert [note.split()[0] for note in call(checkout, "make", "report")[2]] == ["ltkit"]

@@ -24,8 +24,8 @@ def conda(requirement: str) -> str:
 
 
 def environment(project: dict[str, Any]) -> str:
-    """The text of environment.yml for pyproject's `[project]` table, test extras included."""
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    """The text of environment.yml for pyproject's `[project]` table, all extras included."""
+    wanted = sum(project["optional-dependencies"].values(), project["dependencies"])
     known = sorted(conda(item) for item in wanted if not item.startswith(PYPI_ONLY))
     lines = [f"python{project['requires-python']}", "pip", *known]
     body = "".join(f"  - {line}\n" for line in lines)

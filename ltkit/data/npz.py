@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 import tokenize
 import zipfile
 import zlib
@@ -12,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError, nearest
+from ..errors import UserError, nearest, one_line
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 DAMAGED = (  # what numpy raises for files that are cut off, altered, encrypted or something else altogether
     *(ValueError, OSError, EOFError, MemoryError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError, ArithmeticError, LookupError, TypeError, SyntaxError),
 )
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
@@ -28,14 +30,17 @@ def digest(path: str | Path, kind: str = "npz") -> str:
 
     Raises UserError when there is no such file; `kind` is npz, file (a mask) or py (a network).
     """
-    file = Path(path).expanduser()
     try:
+        file = Path(path).expanduser()
         state = file.stat()
-        return _digest(str(file.absolute()), state.st_mtime_ns, state.st_size)
-    except OSError as error:
-        wanted = {"npz": f"data npz:{path}", "file": f"mask {path}", "py": f"network py:{path}"}[kind]
-        expected = "; expected an .npz file" if kind == "npz" else ""
-        raise UserError(f"{wanted}: can't read it ({error.strerror}){expected}") from None
+        if stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode):
+            return _digest(str(file.absolute()), state.st_mtime_ns, state.st_size)
+        why = "it is no regular file"  # and may have no end, as /dev/zero
+    except (OSError, ValueError, RuntimeError) as error:  # the last two: a name with a NUL, `~nobody/x`
+        why = getattr(error, "strerror", None) or str(error)
+    wanted = {"npz": f"data npz:{path}", "file": f"mask {path}", "py": f"network py:{path}"}[kind]
+    expected = "; expected an .npz file" if kind == "npz" else ""
+    raise UserError(one_line(f"{wanted}: can't read it ({why}){expected}"))
 
 
 @lru_cache(maxsize=64)
@@ -83,8 +88,12 @@ def read(path: str | Path) -> Arrays:
 def _member(archive: np.lib.npyio.NpzFile, key: str, path: str | Path) -> NDArray[np.generic]:
     if key not in archive.files:
         hint = nearest(key, [name for name in archive.files if name not in KEYS])
-        has = ", ".join(archive.files) or "nothing"
+        has = one_line(", ".join(archive.files) or "nothing", 200)
         raise UserError(f"{path}: key '{key}' is missing{hint}; it holds {has}, expected are {', '.join(KEYS)}")
+    members = archive.zip.infolist() if archive.zip else []
+    size, most = max(info.file_size for info in members if info.filename in (key, f"{key}.npy")), memory()
+    if size > most:
+        raise UserError(f"{path}: {key} unpacks to {size / 1e9:,.1f} GB, and this machine has {most / 1e9:,.1f} GB")
     try:
         array = archive[key]
     except DAMAGED as error:
@@ -94,6 +103,14 @@ def _member(archive: np.lib.npyio.NpzFile, key: str, path: str | Path) -> NDArra
     if not isinstance(array, np.ndarray):
         raise UserError(f"{path}: {key} isn't an array written by numpy.savez")
     return array
+
+
+def memory() -> int:
+    """Bytes of memory that this machine has; as much as one likes where it doesn't tell (Windows)."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 2**63
 
 
 def _images(array: NDArray[np.generic], key: str, path: str | Path) -> NDArray[np.uint8]:

@@ -59,29 +59,39 @@ def compose(todo: Mapping[str, Work], size: Callable[[Run], int]) -> list[list[W
     return cohorts
 
 
-def each(cohorts: Sequence[list[Work]], train: Callable[[list[Work], Event], None], workers: int, threads: int) -> None:
-    """Calls `train(cohort, stop)` for every cohort, parents before children, up to `workers` at a time.
+def each(
+    cohorts: Sequence[list[Work]], train: Callable[[list[Work]], list[Work]], stop: Event, workers: int, threads: int
+) -> None:
+    """Calls `train(cohort)` for every cohort, parents before children, up to `workers` at a time.
 
-    Each worker is a thread of this process that computes with `threads` threads of its own. With one worker everything
+    `train` gives what it left, since another process is training it: that comes once more, behind all others. Each
+    worker is a thread of this process that computes with `threads` threads of its own. With one worker everything
     happens here, in order. An error, Ctrl-C included, sets `stop` and is raised when the others have ended.
     """
-    stop = Event()
-    if workers == 1:
-        for cohort in cohorts:
-            train(cohort, stop)
-        return
     waiting, missing = list(cohorts), {work.run.name for cohort in cohorts for work in cohort}
-    running: dict[Future[None], list[Work]] = {}
+
+    def free() -> list[Work] | None:
+        found = next((one for one in waiting if not any(work.waits_for & missing for work in one)), None)
+        if found is not None:
+            waiting.remove(found)
+        return found
+
+    def trained(cohort: list[Work], left: list[Work]) -> None:
+        missing.difference_update({work.run.name for work in cohort} - {work.run.name for work in left})
+        if left:
+            waiting.append(left)
+
+    if workers == 1:
+        while (cohort := free()) is not None:
+            trained(cohort, train(cohort))
+        return
+    running: dict[Future[list[Work]], list[Work]] = {}
     with ThreadPoolExecutor(workers, "cohort", torch.set_num_threads, (threads,)) as pool:
         try:
             while waiting or running:
-                for cohort in list(waiting):
-                    if len(running) < workers and not any(work.waits_for & missing for work in cohort):
-                        waiting.remove(cohort)
-                        running[pool.submit(train, cohort, stop)] = cohort
+                while len(running) < workers and (cohort := free()) is not None:
+                    running[pool.submit(train, cohort)] = cohort
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    cohort = running.pop(future)
-                    future.result()
-                    missing -= {work.run.name for work in cohort}
+                    trained(running.pop(future), future.result())
         finally:
             stop.set()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Event
 from typing import Any, Literal
 
 import pandas as pd
@@ -26,10 +26,14 @@ from ..train import Job, Outcome, Trace, cohort_key, train
 from ..train.device import can_compile, pick
 from ..train.schedule import clock
 from . import material, record, state, traces
+from .cluster import HERE, Cluster, order_of
+from .clusters import connect
 from .cohorts import Stopped, compose, each
+from .lease import Leases
 from .material import ParentDiverged, frame
-from .plan import Work, plan
+from .plan import Work, done, plan
 from .progress import Progress
+from .session import Session
 from .sizes import best_size, out_of_memory
 
 log = logging.getLogger("ltkit")
@@ -64,7 +68,8 @@ class Lab:
     size of a cohort (None: what is fastest for the network and device); `workers` is how many cohorts train side by
     side (None: one a CPU thread, each computing with that thread alone, which is faster than sharing every operation
     out, and makes results independent of the number of cores; one on a GPU). A mask that keeps nothing of a layer is
-    reported, or refused before anything is trained with it: `collapse`.
+    reported, or refused before anything is trained with it: `collapse`. `executor` says where cohorts are trained: on a
+    Dask cluster (`connect`: local, slurm, or a scheduler's address), by default that of LTKIT_CLUSTER, or "here".
     """
 
     def __init__(
@@ -79,9 +84,12 @@ class Lab:
         progress: bool = True,
         save_seconds: float = 60.0,
         collapse: Literal["report", "refuse"] = "report",
+        executor: str | Cluster | None = None,
     ) -> None:
         self.store = open_store(store)
         self.root = str(data) if data else None
+        self.executor = connect(executor or os.environ.get("LTKIT_CLUSTER") or HERE)
+        self._asked = device
         self.device = pick(device)
         self.members, self.compile, self.progress, self.save_seconds = members, compile, progress, save_seconds
         self.collapse = collapse
@@ -92,45 +100,76 @@ class Lab:
         """Makes sure that all `runs` are in the store: trains what is missing, parents first, in cohorts.
 
         With a `trace` that of each of `runs` too: a run that was trained without it is trained again, and what is
-        stored of it stays. An interrupted call loses nothing that was finished; the next one goes on from there.
+        stored of it stays. An interrupted call loses nothing that was finished; the next one goes on from there. What
+        another process is training at that moment is waited for.
         """
         wanted = list(dict.fromkeys(runs))
         begun, made, whole = time.monotonic(), set[str](), False
         while not whole:
-            todo = plan(wanted, self.store, trace.name if trace else None)
-            made |= todo.keys()
-            whole = self._make(todo, trace)
+            whole = self._make(plan(wanted, self.store, trace.name if trace else None), trace, made)
         tally = Tally(len(wanted), sum(run.name in made for run in wanted), time.monotonic() - begun)
         self.tally += tally
         return tally
 
-    def _make(self, todo: dict[str, Work], trace: Trace | None) -> bool:
+    def _make(self, todo: dict[str, Work], trace: Trace | None, made: set[str]) -> bool:
         """Trains all of `todo`; False when a parent turned out to be damaged only when it was opened."""
         bar = Progress(len(todo), sum(self._epochs(work) for work in todo.values()), self.progress and bool(todo))
         alike = Counter(cohort_key(work.run) for work in todo.values())
+        session = Session(Leases(self.store.path), bar, trace, made=made)
 
-        def train_cohort(cohort: list[Work], stop: Event) -> None:
-            self._train(cohort, alike[cohort_key(cohort[0].run)], bar, stop, trace)
-            bar.finished(len(cohort))
+        def train_cohort(cohort: list[Work]) -> list[Work]:
+            return self.train_free(cohort, alike[cohort_key(cohort[0].run)], session)
 
         try:
-            each(compose(todo, self._size), train_cohort, self.workers, torch.get_num_threads() // self.workers or 1)
+            cohorts, threads = compose(todo, self._size), torch.get_num_threads() // self.workers or 1
+            if self.executor and cohorts:
+                order = order_of(str(self.store.path), self._options(), trace)
+                self.executor.train(cohorts, lambda cohort: alike[cohort_key(cohort[0].run)], order, session)
+            else:
+                each(cohorts, train_cohort, session.stop, self.workers, threads)
         except Damaged as error:
             log.warning("%s: it will be trained again", error)
             self.store.discard(error.name)
             return False
         finally:
+            session.leases.close()
             bar.close()
         return True
 
+    def train_free(self, cohort: Sequence[Work], alike: int, session: Session) -> list[Work]:
+        """Trains of a cohort what no other process is training at this moment, and gives the rest.
+
+        `alike` is how many of the runs ahead share a compiled program. With nothing to train it waits for a moment.
+        """
+        taken = session.leases.take(work.run.name for work in cohort)
+        try:
+            mine = [work for work in cohort if work.run.name in taken]
+            if left := [work for work in mine if not done(work, self.store, session.trace)]:
+                self._train(left, alike, session)
+                session.made |= {work.run.name for work in left}
+            session.bar.finished(len(mine))
+        finally:
+            session.leases.give(taken)
+        if not taken and session.stop.wait(WAIT):
+            raise Stopped
+        return [work for work in cohort if work.run.name not in taken]
+
     def _size(self, run: Run) -> int:
-        return self.members or best_size(run, *frame(run, self.root), self.device)
+        device = self.executor.device() if self.executor and self._asked == "auto" else self.device
+        return self.members or best_size(run, *frame(run, self.root), device)
+
+    def _options(self) -> dict[str, Any]:
+        """What this lab was opened with, for another one on the same store."""
+        root = str(Path(self.root).expanduser().absolute()) if self.root else None
+        there = {"data": root, "device": self._asked, "compile": self.compile}
+        return {**there, "save_seconds": self.save_seconds, "collapse": self.collapse}
 
     def _epochs(self, work: Work) -> int:
         first = work.run.start.resume if isinstance(work.run.start, From) else 0
         return max(1, (work.until or work.run.recipe.epochs or 1) - first)
 
-    def _train(self, cohort: Sequence[Work], alike: int, bar: Progress, stop: Event, trace: Trace | None) -> None:
+    def _train(self, cohort: Sequence[Work], alike: int, session: Session) -> None:
+        trace = session.trace
         jobs: list[Job] = []
         lost: dict[str, record.Files] = {}
         there = {work.run.name for work in cohort if work.there}
@@ -148,9 +187,9 @@ class Lab:
         outcomes: list[Outcome] = []
         worth = self._worth_compiling(jobs[0].run, alike)
 
-        def tick(done: int, of: int, accuracy: float) -> None:
-            bar.epoch(len(jobs), accuracy)
-            if stop.is_set() and done < of:
+        def tick(epoch: int, of: int, accuracy: float) -> None:
+            session.bar.epoch(len(jobs), accuracy)
+            if session.stop.is_set() and epoch < of:
                 raise Stopped
 
         try:
@@ -172,7 +211,7 @@ class Lab:
             log.warning("%d networks don't fit the memory together: trying halves", len(jobs))
             half = len(cohort) // 2
             for part in (cohort[:half], cohort[half:]):
-                self._train(part, alike, bar, stop, trace)
+                self._train(part, alike, session)
             return
         published: dict[str, record.Files] = {}
         for outcome in outcomes:
@@ -180,7 +219,7 @@ class Lab:
                 material.say_collapse(outcome.job.run, outcome.mask)
             published |= record.files(outcome, outcome.job.run.name in there)
         self.store.publish(published)
-        saved.unlink(missing_ok=True)
+        state.remove(saved)
 
     def _worth_compiling(self, run: Run, alike: int) -> bool:
         if self.compile != "auto":
@@ -224,6 +263,8 @@ class Lab:
     def _content(self, name: str, file: str) -> bytes:
         try:
             return self.store.content(name, file)
+        except Damaged as error:
+            raise UserError(f"{error}; `ltkit gc --yes` removes it, and the next call trains it again") from None
         except FileNotFoundError:
             raise UserError(f"{name} has no {file} in {self.store.path}: train it first, with lab.run") from None
 
@@ -231,22 +272,23 @@ class Lab:
         """A row a run: its labels, then what became of it. Accuracies are of the last epoch, in percent."""
         rows = []
         for labels, run in labelled:
-            done = self.store.done(run.name) or {}
-            final = done.get("final", {})
+            told = self.store.done(run.name) or {}
+            final = told.get("final", {})
             percent = {s: 100 * f["correct"] / f["count"] for s, f in final.items()}
-            good = done.get("outcome") == "finished"
+            good = told.get("outcome") == "finished"
             rows.append(
                 {
                     **labels,
                     "accuracy": percent.get("test") if good else float("nan"),
                     "validation": percent.get("validation", float("nan")) if good else float("nan"),
                     "train_loss": final["train"]["loss"] if good else float("nan"),
-                    "outcome": done.get("outcome", "missing"),
+                    "outcome": told.get("outcome", "missing"),
                     "run": run.name,
                 }
             )
         return pd.DataFrame(rows)
 
 
+WAIT = 0.2  # seconds until a run that another process is training is asked for again
 # Multiplications of forward passes ahead above which compiling has paid for itself: see bench/README.md.
 WORTH_COMPILING = {"cpu": 2e13, "cuda": 1e14, "mps": float("inf")}

@@ -71,7 +71,7 @@ def _content(lab: Lab, run: Run) -> list[str]:
 
 def _read(path: Path) -> pd.DataFrame | None:
     try:
-        content = json.loads(gzip.decompress(path.read_bytes()))
+        content = json.loads(gzip.decompress(files.read(path)))
         if content["sha256"] == files.sha256(json.dumps(content["table"]).encode()):
             return _table(content["table"])
         log.warning("%s is damaged: it is measured again", path.name)
@@ -90,7 +90,7 @@ def _write(path: Path, table: pd.DataFrame) -> None:
         raise TypeError(f"{path.name} can't be kept as it is: {error}") from None
     content = {"sha256": files.sha256(json.dumps(columns).encode()), "table": columns}
     with files.clear_faults(path.parent.parent):
-        path.parent.mkdir(exist_ok=True)
+        files.patient(path.parent.mkdir)(exist_ok=True)
         files.replace(path, gzip.compress(json.dumps(content).encode(), compresslevel=1, mtime=0))
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..spec import From, Run
 from ..store import Damaged, Store
+
+if TYPE_CHECKING:
+    from ..train import Trace
 
 log = logging.getLogger("ltkit")
 
@@ -35,6 +39,15 @@ def finished(store: Store, name: str) -> bool:
     except Damaged as error:
         log.warning("%s: it will be trained again", error)
         return False
+
+
+def done(work: Work, store: Store, trace: Trace | None) -> bool:
+    """Whether all that a work is to make is there by now: another process may have made it."""
+    name = work.run.name
+    wanted = [name, *(f"{name}@{epoch}" for epoch in work.keep)]
+    if work.traced and trace:
+        wanted.append(f"{name}@{trace.name}")
+    return all(finished(store, each) for each in wanted)
 
 
 def needs_checkpoint(run: Run) -> int | None:

@@ -31,11 +31,17 @@ def write(file: Path, content: bytes) -> None:
 
 def read(file: Path) -> bytes | None:
     """The state, or None when there is none or it isn't whole: then the training begins anew."""
-    if not file.exists():
+    try:
+        whole = files.read(file)
+    except FileNotFoundError:
         return None
-    whole = file.read_bytes()
     seal, content = whole[:SEAL], whole[SEAL:]
     if files.sha256(content).encode() == seal:
         return content
     log.warning("%s, left by an interrupted training, is damaged: the training begins anew", file.name)
     return None
+
+
+def remove(file: Path) -> None:
+    """Takes the state of a training away that is over."""
+    files.patient(file.unlink)(missing_ok=True)

@@ -19,26 +19,31 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from ..errors import UserError, nearest
+from ..errors import UserError, nearest, shown
 from ..version import project_root, source
 from . import files
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = 1  # of the folder's layout; the meaning of a training has its own number, in ltkit.spec
 
 NAME = re.compile(r"[a-z]+-[0-9a-f]{12}(@(\d+|trace-[0-9a-f]{12}))?")
+METRICS = ("epoch", "split", "loss", "correct", "count")  # columns of metrics.csv
 STALE_SECONDS = 3600  # a temporary folder younger than this may have a living writer
 
 
-class Damaged(Exception):
+class Damaged(UserError):
     """A run whose files are not those that were published; `name` says which."""
 
     def __init__(self, name: str, what: str) -> None:
-        super().__init__(f"{name}: {what}")
-        self.name = name
+        super().__init__(name, what)  # as it is, so that it can be sent to another process
+        self.name, self.what = name, what
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.what}"
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Stored:
 
     name: str
     spec: dict[str, Any]
-    metrics: pd.DataFrame  # columns epoch, split, loss, correct, count
+    metrics: pd.DataFrame  # columns METRICS
     env: dict[str, Any]
     done: dict[str, Any]
 
@@ -61,14 +66,16 @@ class Store:
     def folder(self, name: str) -> Path:
         """Where the run `name` lies or would lie; refuses anything that is no run's name."""
         if not NAME.fullmatch(name):
-            raise UserError(f"'{name}' is no run: a name looks like ticket-0123456789ab")
+            raise UserError(f"{shown(name)} is no run: a name looks like ticket-0123456789ab")
         return self.path / name
 
+    @files.patient
     def names(self) -> list[str]:
         """All finished runs (not their checkpoints and traces), sorted."""
         with os.scandir(self.path) as entries:
             found = [e.name for e in entries if NAME.fullmatch(e.name) and "@" not in e.name]
-        return sorted(name for name in found if (self.path / name / "done.json").exists())
+        root = str(self.path)  # paths as text here and in `done`: making a Path takes longer than what is done with it
+        return sorted(name for name in found if _there(f"{root}/{name}/done.json"))
 
     def find(self, prefix: str) -> str:
         """The one run whose name, or whose hash, begins with `prefix`."""
@@ -79,50 +86,78 @@ class Store:
         if len(hits) == 1 and prefix:
             return hits[0]
         if hits and prefix:
-            raise UserError(f"'{prefix}' means {len(hits)} runs, the first {hits[0]} and {hits[1]}: give more digits")
-        raise UserError(f"no run '{prefix}' in {self.path}{nearest(prefix, names)}; `ltkit ls` lists them")
+            several = f"{shown(prefix)} means {len(hits)} runs, the first {hits[0]} and {hits[1]}"
+            raise UserError(f"{several}: give more digits")
+        raise UserError(f"no run {shown(prefix)} in {self.path}{nearest(prefix, names)}; `ltkit ls` lists them")
 
+    @files.patient
     def done(self, name: str) -> dict[str, Any] | None:
         """The completion record, or None when the run isn't there; raises `Damaged` when it isn't what was published.
 
         Cheap: reads one small file and the other files' sizes. Content is checked when it is read.
         """
-        folder = self.folder(name)
+        folder = str(self.folder(name))
         try:
-            raw = (folder / "done.json").read_bytes()
+            with open(f"{folder}/done.json", "rb", buffering=0) as stream:
+                raw = stream.read()
             done = json.loads(raw)
             claimed = done.pop("digest")
             # What was published without its digest, by cutting the line out: writing it anew takes ten times as long.
             if claimed != files.sha256(raw.replace(f' "digest": "{claimed}",\n'.encode(), b"", 1)):
                 raise Damaged(name, "done.json was altered")
             for file, facts in done["files"].items():
-                if (folder / file).stat().st_size != facts["bytes"]:
+                if os.path.basename(file) != file:
+                    raise Damaged(name, f"done.json names a file elsewhere, {shown(file)}")
+                if os.stat(f"{folder}/{file}").st_size != facts["bytes"]:
                     raise Damaged(name, f"{file} has another size than was published")
         except (FileNotFoundError, NotADirectoryError):
-            if (folder / "done.json").exists():
+            if _there(f"{folder}/done.json"):
                 raise Damaged(name, "a file is missing") from None
             return None
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise Damaged(name, "done.json can't be read") from None
         return dict(done)
 
+    @files.patient
     def content(self, name: str, file: str) -> bytes:
         """A file of a finished run, checked against its checksum; raises `Damaged`, FileNotFoundError."""
+        return self._checked(name, file, self.done(name))
+
+    @files.patient
+    def about(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The completion record and spec.json of a finished run; raises `Damaged`, FileNotFoundError.
+
+        One look where `done` and `content` would take two: what lists all runs needs it.
+        """
         done = self.done(name)
+        return done or {}, json.loads(self._checked(name, "spec.json", done))
+
+    def _checked(self, name: str, file: str, done: Mapping[str, Any] | None) -> bytes:
+        place = f"{self.folder(name)}/{file}"
         if done is None or file not in done["files"]:
-            raise FileNotFoundError(self.folder(name) / file)
-        content = (self.folder(name) / file).read_bytes()
+            raise FileNotFoundError(place)
+        with open(place, "rb", buffering=0) as stream:
+            content = stream.read()
         if files.sha256(content) != done["files"][file]["sha256"]:
             raise Damaged(name, f"{file} isn't what was published (checksum)")
         return content
 
     def read(self, name: str) -> Stored:
         """Everything but the weights of a finished run; raises `Damaged`, or `UserError` when there is none."""
+        import pandas as pd  # here, since listing needs none of it and it takes half a second to import
+
         done = self.done(name)
         if done is None:
-            raise UserError(f"no run '{name}' in {self.path}; `ltkit ls` lists them")
-        metrics = pd.read_csv(io.BytesIO(self.content(name, "metrics.csv")))
-        spec, env = (json.loads(self.content(name, file)) for file in ("spec.json", "env.json"))
+            raise UserError(f"no run {shown(name)} in {self.path}; `ltkit ls` lists them")
+        try:
+            metrics = pd.read_csv(io.BytesIO(self.content(name, "metrics.csv")))
+            spec, env = (dict(json.loads(self.content(name, file))) for file in ("spec.json", "env.json"))
+            if tuple(metrics.columns) != METRICS:
+                raise ValueError
+        except FileNotFoundError as error:
+            raise Damaged(name, f"it has no {Path(error.filename or error.args[0]).name}") from None
+        except (ValueError, TypeError, RecursionError):
+            raise Damaged(name, "spec.json, env.json or metrics.csv can't be read") from None
         return Stored(name, spec, metrics, env, done)
 
     def verify(self, name: str) -> str | None:
@@ -137,6 +172,7 @@ class Store:
             return str(error)
         return None
 
+    @files.patient
     def publish(self, runs: Mapping[str, tuple[Mapping[str, bytes], Mapping[str, Any]]]) -> None:
         """Publishes runs: name -> (files, facts for done.json). All are synced before the first is renamed.
 
@@ -146,7 +182,7 @@ class Store:
             written: list[tuple[Path, str]] = []
             try:
                 for name, (contents, facts) in runs.items():
-                    temporary = self.path / f".tmp-{self.folder(name).name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+                    temporary = files.temporary_for(self.folder(name))
                     written.append((temporary, name))
                     temporary.mkdir()
                     for file, content in contents.items():
@@ -162,6 +198,7 @@ class Store:
                 for temporary, _ in written:
                     shutil.rmtree(temporary, ignore_errors=True)
 
+    @files.patient
     def discard(self, name: str) -> None:
         """Puts a run aside that turned out to be damaged, so that it is missing from now on."""
         with contextlib.suppress(FileNotFoundError):
@@ -185,14 +222,20 @@ class Store:
         """Leftovers as (path, bytes, why): dead writers' folders, replaced or damaged runs, states of killed trainings,
         tables that another version of ltkit measured.
 
-        Removed when `apply`. What a living writer may still need (younger than an hour) stays.
+        Removed when `apply`. What a living writer may still need (younger than an hour, or a process of this number is
+        there: a clock that was set makes things look old) stays.
         """
         now = time.time() if now is None else now
         found: list[tuple[Path, int, str]] = []
-        for entry in sorted([*self.path.iterdir(), *self.path.glob("measured/*")]):
-            old = now - entry.stat().st_mtime > STALE_SECONDS
+        for entry in sorted([*self.path.iterdir(), *self.path.glob("measured/*"), *self.path.glob("leases/*")]):
+            try:
+                old = now - entry.stat().st_mtime > STALE_SECONDS
+            except FileNotFoundError:
+                continue  # its writer was done with it
             why = ""
-            if entry.name.startswith(".tmp-") and old:
+            if entry.parent.name == "leases":
+                why = "says that a process is training a run, which died" if old else ""
+            elif entry.name.startswith(".tmp-") and old and not files.has_living_writer(entry):
                 why = "left by a writer that died"
             elif entry.name.startswith(".trash-"):
                 why = "a damaged run that was replaced"
@@ -209,6 +252,15 @@ class Store:
         return found
 
 
+def _there(path: str) -> bool:
+    """Whether a file is there. An OSError where that can't be told, since a share is away: `os.path.exists` says no."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def _size(path: Path) -> int:
     return sum(f.stat().st_size for f in [path, *path.rglob("*")] if f.is_file())
 
@@ -222,6 +274,7 @@ def default_path() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME", "~/.local/share")).expanduser() / "ltkit" / "runs"
 
 
+@files.patient
 def open_store(path: str | Path | None = None) -> Store:
     """Opens the store at `path` (default: `default_path`), making it when it isn't there.
 
@@ -235,7 +288,7 @@ def open_store(path: str | Path | None = None) -> Store:
             files.replace(label, files.dump({"schema": SCHEMA, "what": "a store of ltkit runs"}))
     try:
         schema = int(json.loads(label.read_bytes())["schema"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise UserError(
             f"store {place}: store.json can't be read; if this is a store, put back {{'schema': {SCHEMA}}}"
         ) from None

@@ -47,8 +47,8 @@ class Params(Parameters):
     flip: bool
     precision: Literal["fp32", "bf16"]
     rate: Share
-    levels: tuple[Annotated[int, Field(ge=1)], ...]
-    contrast_levels: tuple[Annotated[int, Field(ge=1)], ...]
+    levels: tuple[Annotated[int, Field(ge=1, le=100)], ...]
+    contrast_levels: tuple[Annotated[int, Field(ge=1, le=100)], ...]
     claim_level: Annotated[int, Field(ge=1)]
     overlap_level: Annotated[int, Field(ge=1)]
     rewind_epoch: Annotated[int, Field(ge=0)]

@@ -114,11 +114,12 @@ def pruned(params: Params, lab: Lab) -> Rows:
     What is one number a network stands in each of its layers' rows: see `slim` and `kept`.
     """
     work = [functools.partial(_of, params, lab, *cell) for cell in cells(params, lab, params.every, params.seeds)]
-    rows = [row for found in side_by_side(work, lab) for row in found]
-    return pd.DataFrame(rows, columns=[*SLIM, *LAYERS])
+    found = side_by_side(work, lab)
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=[*SLIM, *LAYERS])
 
 
-def _of(params: Params, lab: Lab, name: str, seed: int) -> list[dict[str, Any]]:
+@measured(runs)  # one by one too: at larger scales this takes an hour, and may be interrupted
+def _of(params: Params, lab: Lab, name: str, seed: int) -> Rows:
     """One dense network, all rules and budgets."""
     given = trained(params, lab, name, seed)
     whole = {"network": name, "seed": seed, "run": given.run.name, "dense": accuracy(given.module, *given.test)}
@@ -133,7 +134,7 @@ def _of(params: Params, lab: Lab, name: str, seed: int) -> list[dict[str, Any]]:
             told.pop("module", None)
             found = {**whole, "rule": rule, "budget": budget, **told, **scratch[widths]}
             rows += [{**found, **layer} for layer in layers]
-    return rows
+    return pd.DataFrame(rows, columns=[*SLIM, *LAYERS])
 
 
 def _pruned(given: Trained, rule: str, budget: float) -> tuple[dict[str, Any], tuple[int, ...], list[dict[str, Any]]]:

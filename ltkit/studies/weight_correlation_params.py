@@ -13,7 +13,7 @@ from .existence import network
 
 Rate = Annotated[float, Field(gt=0, le=100)]
 Decay = Annotated[float, Field(ge=0, le=1)]
-Level = Annotated[int, Field(ge=1)]
+Level = Annotated[int, Field(ge=1, le=100)]
 
 P = 0.2  # at which tickets and their starts are compared (weight_correlation.md section 2)
 DECIMALS = 9  # of densities and decays in tables, so that floats of one value meet
