@@ -399,6 +399,13 @@ def test_the_kept_reports_are_on_the_board() -> None:
     assert set(frame.index[frame["claim", "paper"] == "weight_correlation"]) == {one.id for one in WEIGHT_CORRELATION}
 
 
+def test_readmes_figure_is_that_of_the_kept_report() -> None:
+    assert tool.FIGURE.read_bytes() == tool.figure(tool.PAGE.read_text("utf-8")), "run .venv/bin/python tools/board.py"
+    assert f"]({tool.FIGURE.relative_to(ROOT)})" in (ROOT / "README.md").read_text()
+    with pytest.raises(ValueError, match="no picture"):
+        tool.figure("<p>nothing</p>")
+
+
 def test_readme_has_the_board_of_the_kept_reports() -> None:
     readme = (ROOT / "README.md").read_text()
     assert readme == tool.written(readme, tool.text(board(places.kept()))), "run .venv/bin/python tools/board.py"

@@ -1,10 +1,13 @@
-"""Writes README's board in miniature from the kept reference reports: `.venv/bin/python tools/board.py`.
+"""Writes README's board in miniature and its figure from the kept reference reports: `.venv/bin/python tools/board.py`.
 
-A row a paper, a column a scale. Run it after tools/reference.py; a test fails while README says something else.
+A row a paper, a column a scale; the figure is the first one of the existence study's page. Run it after
+tools/reference.py; a test fails while README says or shows something else.
 """
 
 from __future__ import annotations
 
+import base64
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +17,7 @@ from ltkit.show.board_places import NOT_RUN, kept
 from ltkit.show.result import WORDS
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGE, FIGURE = ROOT / "reports/reference/quick/existence.html", ROOT / "reports/reference/existence.png"
 BEGIN, END = "<!-- the board, made by tools/board.py -->", "<!-- end of the board -->"
 
 
@@ -53,6 +57,15 @@ def written(readme: str, board: str) -> str:
     return f"{before}{BEGIN}\n\n{board}\n{END}{after}"
 
 
+def figure(page: str) -> bytes:
+    """The first picture of a rendered page; ValueError where there is none."""
+    found = re.search(r'src="data:image/png;base64,([^"]+)"', page)
+    if not found:
+        raise ValueError("no picture in this page")
+    return base64.b64decode(found[1])
+
+
 if __name__ == "__main__":
+    FIGURE.write_bytes(figure(PAGE.read_text("utf-8")))
     file = ROOT / "README.md"
     file.write_text(written(file.read_text("utf-8"), text(board(kept()))), "utf-8")
