@@ -219,6 +219,15 @@ def test_a_cluster_that_isnt_there_is_the_users_mistake(name, tmp_path, monkeypa
         Lab(tmp_path, executor=name).executor.client  # noqa: B018
 
 
+@pytest.mark.parametrize("name", ["local", "slurm", "tcp://127.0.0.1:1"])
+def test_without_dask_one_line_says_what_to_install(name, monkeypatch):
+    for missing in ("dask", "distributed", "dask_jobqueue", "dask_jobqueue.slurm"):
+        monkeypatch.setitem(sys.modules, missing, None)
+    clusters._started.cache_clear()
+    with pytest.raises(UserError, match=r"pip install 'ltkit\[cluster\]'"):
+        clusters.connect(name).client  # noqa: B018
+
+
 def test_a_slurm_job_has_what_slurm_wants_to_know(monkeypatch, tmp_path):
     monkeypatch.setenv("LTKIT_STORE", "/shared/my runs")
     monkeypatch.chdir(tmp_path)

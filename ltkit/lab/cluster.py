@@ -34,6 +34,7 @@ log = logging.getLogger("ltkit")
 
 TELL_SECONDS = 0.5  # between two messages of a worker
 HERE = "here"  # the executor that trains in this process
+NEEDED = "a cluster needs Dask: pip install 'ltkit[cluster]' into this environment"
 PATIENCE = 10  # seconds until a scheduler must have answered
 RETRIES = 1  # a share may have been away
 
@@ -116,7 +117,7 @@ def _client(address: str, process: int) -> Client:
     try:
         from distributed import Client
     except ImportError:
-        raise UserError("a cluster needs Dask: pip install 'ltkit[cluster]'") from None
+        raise UserError(NEEDED) from None
     try:
         return Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -19,7 +19,7 @@ from .. import params
 from ..errors import UserError
 from ..params import Parameters
 from ..version import project_root
-from .cluster import HERE, Cluster
+from .cluster import HERE, NEEDED, Cluster
 
 SETTINGS = "slurm.yaml"  # in the project, or in the folder where the command is called
 HANDED = ("LTKIT_STORE", "LTKIT_DATA")  # what jobs learn of the caller's environment
@@ -51,8 +51,10 @@ def connect(name: str | Cluster) -> Cluster | None:
 
     A cluster that is started here lives until this process ends. UserError for a name or file that can't be used.
     """
-    if isinstance(name, Cluster) or name == HERE:
-        return None if name == HERE else name  # type: ignore[return-value]
+    if isinstance(name, Cluster):
+        return name
+    if name == HERE:
+        return None
     if name == "local" or name.partition(":")[0] == "slurm":
         return _started(name, os.getpid())
     if ":" not in name:
@@ -88,9 +90,11 @@ def dashboard(cluster: Cluster) -> str:
 
 def local(workers: int | None = None) -> Any:
     """A `LocalCluster` with a worker a GPU, else a worker a thread of this process, each a process of its own."""
-    import dask
-    from distributed import LocalCluster
-
+    try:
+        import dask
+        from distributed import LocalCluster
+    except ImportError:
+        raise UserError(NEEDED) from None
     count = workers or torch.cuda.device_count() or torch.get_num_threads()
     # Dask's own limit would kill a worker; ltkit halves the cohort that doesn't fit.
     quiet = {"silence_logs": logging.ERROR, "dashboard_address": "127.0.0.1:0"}
@@ -122,7 +126,7 @@ def slurm_class() -> Any:
     try:
         from dask_jobqueue.slurm import SLURMCluster
     except ImportError:
-        raise UserError("Slurm needs dask-jobqueue: pip install 'ltkit[cluster]'") from None
+        raise UserError(NEEDED) from None
     finally:
         if threading.current_thread() is threading.main_thread():
             for one, handler in zip(signals, before, strict=True):
