@@ -31,10 +31,11 @@ def cells(notebook: str | Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 def model_of(notebook: str | Path) -> type[Parameters]:
     """The parameter model of a notebook, which its metadata name.
 
-    `"ltkit": {"study": "existence"}` means `ltkit.studies.existence.Params`; `{"params": "module:Class"}` any other.
+    `"ltkit": {"study": "existence"}` means `ltkit.studies.existence_params.Params`; `{"params": "module:Class"}` any
+    other.
     """
     label = cells(notebook)[1].get("ltkit", {})
-    place = label.get("params") or (f"ltkit.studies.{label['study']}:Params" if "study" in label else "")
+    place = label.get("params") or (f"ltkit.studies.{label['study']}_params:Params" if "study" in label else "")
     module, _, name = place.partition(":")
     if not name:
         raise UserError(f'{notebook}: its metadata name no parameter model; "ltkit": {{"study": "NAME"}} is wanted')

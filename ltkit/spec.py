@@ -573,3 +573,28 @@ def canonical(run: Run) -> str:
 
 for model in (From, Magnitude, Shuffled, Grown, Repel, Anchor, Admm, Run):
     model.model_rebuild()
+
+
+class Trace(Value):
+    """What is recorded of a training: at its first step, every `every` steps, at its end, and around each mask update.
+
+    `images`: how many training images the fixed batch has (at most all), the first in an order of their own, not
+    augmented, with the labels that are trained on. `snapshots`: the steps at which weights and mask are kept.
+    """
+
+    every: Annotated[int, Field(ge=1)]
+    images: Annotated[int, Field(ge=1)] = 1000
+    snapshots: tuple[Annotated[int, Field(ge=0)], ...] = ()
+
+    @model_validator(mode="after")
+    def _one_order(self) -> Self:
+        if list(self.snapshots) != sorted(set(self.snapshots)):
+            raise ValueError(f"snapshots must rise, not {self.snapshots}")
+        return self
+
+    @cached_property
+    def name(self) -> str:
+        """`trace-<12 hex>` of the canonical JSON: what a run's name is followed by in the store."""
+        body = {"schema": SCHEMA, "trace": plain(self)}
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return f"trace-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -235,6 +235,18 @@ def test_nothing_heavy_is_imported_for_help_and_listings(store: Store) -> None:
     assert loaded("ls", "--store", str(store.path)) == ""
 
 
+@pytest.mark.parametrize("study", sorted(path.stem for path in (ROOT / "params/smoke").glob("*.yaml")))
+def test_a_slip_in_a_parameter_file_is_told_before_torch_is_loaded(study: str, tmp_path: Path) -> None:
+    text = (ROOT / f"params/smoke/{study}.yaml").read_text()
+    (tmp_path / f"{study}.yaml").write_text(text.replace("\nseeds:", "\nseed:"))
+    code = "import sys\nfrom ltkit.cli import main\ntry: main(sys.argv[1:])\nfinally: print('torch' in sys.modules)"
+    told = [sys.executable, "-c", code, "report", str(tmp_path), "--out", str(tmp_path / "out")]
+    done = subprocess.run(told, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 2
+    assert "did you mean 'seeds'" in done.stderr
+    assert done.stdout.split() == ["False"]
+
+
 # One notebook
 
 TOY = "from ltkit.params import Parameters\nclass Params(Parameters):\n    epochs: int\n    lr: float\n"
@@ -256,6 +268,20 @@ def notebook(folder: Path, *cells: str) -> Path:
     path = folder / "toy.ipynb"
     nbformat.write(new_notebook(cells=[parameters, check, *map(new_code_cell, cells)], metadata=metadata), path)
     return path
+
+
+def test_running_a_notebook_loads_no_grammar_of_addresses(toy: Path) -> None:
+    path = notebook(toy)
+    code = (
+        "import sys\nfrom ltkit.cli import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit as end: print(end.code or 0)\n"
+        "print('lark' in sys.modules)\nimport rfc3987_syntax"  # still there for whoever asks for it
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", path], cwd=toy, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == ["0", "False"]
 
 
 def test_run_checks_before_a_kernel_starts(

@@ -305,7 +305,7 @@ def test_pruned_networks_keep_to_their_budget(pruned):
 def test_a_pruned_network_is_what_its_row_says(tiny_study, pruned):
     given, lab = tiny_study
     whole = networks.trained(given, lab, NAME, 1)
-    found = networks.prune(whole, "local", given.stop(0.3))
+    found = networks.prune(whole, "local", networks.stop(0.3))
     row = pruned[(pruned["rule"] == "local") & (pruned["budget"] == 0.3) & (pruned["seed"] == 1)]
     assert row["kept"].tolist() == [len(layer.choice.kept) for layer in found.layers]
     assert row["before"].iloc[0] == networks.accuracy(found.module, *whole.test)

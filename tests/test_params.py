@@ -188,7 +188,7 @@ def test_the_model_is_named_by_the_metadata(toy: Path, tmp_path: Path) -> None:
     assert notebook.model_of(toy) is Toy
     for label, said in [
         ({}, "name no parameter model"),
-        ({"study": "nothing_like_it"}, "no parameter model ltkit.studies.nothing_like_it:Params"),
+        ({"study": "nothing_like_it"}, "no parameter model ltkit.studies.nothing_like_it_params:Params"),
         ({"params": f"{__name__}:Absent"}, "no parameter model"),
         ({"params": "json:loads"}, "no subclass of ltkit.params.Parameters"),
     ]:

@@ -23,7 +23,7 @@ from ltkit.show.explore import explorer
 from ltkit.show.panels import Picture
 from ltkit.show.sanity_checks_curves import CHECKS, KINDS, LOOKS
 from ltkit.show.style import named
-from ltkit.studies import sanity_checks as asked
+from ltkit.studies import sanity_checks_params as asked
 from ltkit.verdict import estimate, t_interval
 
 mpl.use("Agg")

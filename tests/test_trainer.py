@@ -1,6 +1,9 @@
 """The trainer: a cohort against lone trainings, and both against torch.nn, torch.optim and arithmetic by hand."""
 
 import math
+import platform
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -494,3 +497,26 @@ def test_the_state_between_epochs_round_trips(tiny):
             assert a.checkpoints.keys() == b.checkpoints.keys()
             assert all(gap(a.checkpoints[e], b.checkpoints[e]) == 0 for e in a.checkpoints)
     assert [loop.restore(Cohort(jobs, CPU), state).epoch for state in states] == [1, 2]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep memory")
+def test_memory_that_tensors_free_is_there_for_the_next_ones():
+    code = """if True:
+        import resource, sys, torch
+        from ltkit.train.device import keep_memory
+        if sys.argv[1] == "keep":
+            keep_memory()
+        def step():
+            [torch.zeros(4_000_000) for _ in range(4)] and [torch.zeros(3_000_000) for _ in range(8)]
+        step()
+        step()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(5):
+            step()
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    """
+    faults = {}
+    for word in ("keep", "not"):
+        done = subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, check=True)
+        faults[word] = int(done.stdout)
+    assert faults["keep"] < max(200, faults["not"] / 20)  # of 39,000 pages a step, or hundreds where pages are huge

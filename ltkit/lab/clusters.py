@@ -24,10 +24,6 @@ from .cluster import HERE, NEEDED, Cluster
 SETTINGS = "slurm.yaml"  # in the project, or in the folder where the command is called
 HANDED = ("LTKIT_STORE", "LTKIT_DATA")  # what jobs learn of the caller's environment
 
-# Dask has workers give back memory at once, and then every larger tensor costs page faults: half of the training time
-# where networks are small (bench/README.md). The profile of what workers do costs another tenth.
-MEMORY = {"MALLOC_TRIM_THRESHOLD_": 2**30, "MALLOC_MMAP_THRESHOLD_": 2**25}
-
 
 class Slurm(Parameters):
     """What a Slurm cluster asks for, a job: the keys of `slurm.yaml`, which says what each means."""
@@ -98,8 +94,7 @@ def local(workers: int | None = None) -> Any:
     count = workers or torch.cuda.device_count() or torch.get_num_threads()
     # Dask's own limit would kill a worker; ltkit halves the cohort that doesn't fit.
     quiet = {"silence_logs": logging.ERROR, "dashboard_address": "127.0.0.1:0"}
-    spawned = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in MEMORY.items()}
-    with dask.config.set({**spawned, "distributed.worker.profile.enabled": False}):
+    with dask.config.set({"distributed.worker.profile.enabled": False}):  # it costs a tenth of the training time
         return LocalCluster(n_workers=count, threads_per_worker=1, memory_limit=0, **quiet)
 
 
@@ -138,9 +133,11 @@ def job(wanted: Slurm) -> dict[str, Any]:
     """What a job is, as `dask_jobqueue.SLURMCluster` takes it."""
     gpu = [f"--gres=gpu:{wanted.gpus}"] if wanted.gpus else []
     handed = [f"export {name}={shlex.quote(os.environ[name])}" for name in HANDED if os.environ.get(name)]
-    quick = {**MEMORY, "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": False}
-    threads = {"OMP_NUM_THREADS": wanted.cores if wanted.gpus else 1, **quick}
-    exports = [f"export {name}={value}" for name, value in threads.items()]
+    there = {
+        "OMP_NUM_THREADS": wanted.cores if wanted.gpus else 1,
+        "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": False,
+    }
+    exports = [f"export {name}={value}" for name, value in there.items()]
     named = {name: getattr(wanted, name) for name in ("queue", "account", "interface", "python")}
     return {
         "cores": 1 if wanted.gpus else wanted.cores,  # tasks at a time

@@ -23,7 +23,7 @@ from ..prune.masks import Mask
 from ..spec import From, Gradual, Run
 from ..store import Damaged, open_store
 from ..train import Job, Outcome, Trace, cohort_key, train
-from ..train.device import can_compile, pick
+from ..train.device import can_compile, keep_memory, pick
 from ..train.schedule import clock
 from . import material, record, state, traces
 from .cluster import HERE, Cluster, order_of
@@ -91,6 +91,7 @@ class Lab:
         self.executor = connect(executor or os.environ.get("LTKIT_CLUSTER") or HERE)
         self._asked = device
         self.device = pick(device)
+        keep_memory()
         self.members, self.compile, self.progress, self.save_seconds = members, compile, progress, save_seconds
         self.collapse = collapse
         self.workers = workers or (torch.get_num_threads() if self.device.type == "cpu" else 1)

@@ -11,9 +11,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ..errors import UserError
-from ..spec import SCHEMA, Run, plain
+from ..spec import SCHEMA, Run, Trace, plain
 from ..store.files import dump
-from ..train.trace import COLUMNS, Record, Trace
+from ..train.trace import COLUMNS, Record
 
 
 def name(run: Run, trace: Trace) -> str:

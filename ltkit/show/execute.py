@@ -59,10 +59,11 @@ def execute(
 
 
 def _attempt(notebook: Path, output: Path, parameters: Mapping[str, Any], scratch: str) -> Failure | None:
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from papermill.engines import NBClientEngine, papermill_engines
-    from papermill.exceptions import PapermillExecutionError
+    with _without("rfc3987_syntax"):  # jsonschema's check of addresses, two seconds to import; notebooks have none
+        import papermill
+        from nbclient.exceptions import DeadKernelError
+        from papermill.engines import NBClientEngine, papermill_engines
+        from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
     # Unix sockets where there are any: no ports to race for, nothing for others to connect to.
@@ -78,6 +79,8 @@ def _attempt(notebook: Path, output: Path, parameters: Mapping[str, Any], scratc
                 engine_name="ltkit",
                 cwd=scratch,
                 progress_bar=False,
+                request_save_on_cell_execute=False,  # nobody reads it before the end
+                autosave_cell_every=0,
                 stderr_file=sys.stderr,
                 start_timeout=120,
                 config=Config({"KernelManager": ipc, "AsyncKernelManager": ipc}),
@@ -114,6 +117,19 @@ def _engine(base: Any, kernel_log: IO[str]) -> Any:
             return client.execute(stderr=kernel_log)
 
     return Engine
+
+
+@contextmanager
+def _without(module: str) -> Iterator[None]:
+    """Imports here go on as if `module`, which they can do without, were not installed."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]  # what the import system takes for "there is none"
+    try:
+        yield
+    finally:
+        del sys.modules[module]
 
 
 def _package_home() -> str:

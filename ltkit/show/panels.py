@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
@@ -32,11 +33,17 @@ class Picture(Figure):
 
     def png(self) -> bytes:
         """The figure as a picture that is sharp on a fine screen."""
-        content = io.BytesIO()
-        self.savefig(content, format="png", dpi=SHARP * self.dpi)
-        small = io.BytesIO()  # 128 colours are plenty for a figure, and a third of the bytes
-        Image.open(content).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, "png", optimize=True)
-        return small.getvalue()
+        before, content = self.dpi, io.BytesIO()
+        self.set_dpi(SHARP * before)
+        try:  # not savefig: packing all the colours and unpacking them takes half as long as drawing
+            canvas = FigureCanvasAgg(self)
+            canvas.draw()
+        finally:
+            self.set_dpi(before)
+        image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        # 128 colours are plenty for a figure, and a third of the bytes.
+        image.quantize(128, dither=Image.Dither.NONE).save(content, "png")
+        return content.getvalue()
 
     def _ipython_display_(self) -> None:
         # Before the inline backend's own way with figures, which crops them and depends on the user's settings.

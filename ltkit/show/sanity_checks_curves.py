@@ -18,7 +18,7 @@ from .style import BLACK, GREY, Look, arm, named, nth, styled
 from .style import density as short
 from .tables import of
 
-# Methods by kind, in the order of `studies.sanity_checks.METHODS`, which can't be asked here: it loads torch.
+# Methods by kind, in the order of `studies.sanity_checks_params.METHODS`.
 KINDS = {
     "initial tickets": {
         **{"snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow", "magnitude": "magnitude at init"},
@@ -36,7 +36,7 @@ KINDS = {
 }
 LOOKS = {name: nth(number, text) for kind in KINDS.values() for number, (name, text) in enumerate(kind.items())}
 PANELS = ("initial tickets", "random tickets", "partially trained and hybrid")
-CHECKS = {  # in the order of `studies.sanity_checks.CHECKS`
+CHECKS = {  # in the order of `studies.sanity_checks_params.CHECKS`
     **{"corrupted": "corrupted data", "labels": "random labels", "pixels": "shuffled pixels"},
     **{"rearranged": "mask rearranged", "reinit": "fresh weights", "inverted": "scores inverted"},
     **{"weights": "weights shuffled", "halved": "half the data", "shortened": "half the epochs"},

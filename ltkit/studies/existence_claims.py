@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ..verdict import EXISTENCE, Claim, Verdict, conditions, estimate, find, judge, judge_prize, tau_sim, untested
-from .existence import Params, network
+from .existence_params import Params, network
 from .tables import gap, pick
 
 ARMS = {"dense": "dense", "lt_imp": "lt", "rr_imp": "rr", "sdt": "sdt"}

@@ -13,7 +13,8 @@ from ..lab.measured import measured
 from ..prune import tickets
 from ..prune.masks import Mask
 from ..spec import Run
-from .existence import Labelled, Params, dense, every_run
+from .existence import Labelled, dense, every_run
+from .existence_params import Params
 
 BINS = 41  # of a histogram
 COLUMNS = ("network", "lr", "seed", "level", "density", "what", "name", "low", "high", "value")

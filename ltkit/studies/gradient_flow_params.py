@@ -8,9 +8,8 @@ from pydantic import Field, model_validator
 
 from ..errors import UserError, nearest
 from ..params import Parameters
-from ..spec import Network, Prunable, Seed, Share
-from ..train import Trace
-from .existence import network as plain_network
+from ..spec import Network, Prunable, Seed, Share, Trace
+from .existence_params import network as plain_network
 
 PAPER_STEPS = 11_719  # of LeNet-5's training in paper D: claims that name a step are read at the same share of training
 NORMS = {"bn": "batch", "nobn": "none"}

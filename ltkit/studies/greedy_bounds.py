@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..lab import Lab
 from ..spec import Init, Recipe, Run, Task
-from .existence import network
+from .existence_params import network
 from .greedy_bounds_params import Params
 
 __all__ = ["Params", "collect", "dense", "grid", "runs"]

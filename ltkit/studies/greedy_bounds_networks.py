@@ -25,7 +25,7 @@ from ..data.batch import normalise
 from ..lab import Lab
 from ..lab.measured import measured
 from ..models.plain import torch_module
-from ..prune.greedy_stops import Discrepancy, Stop
+from ..prune.greedy_stops import Budget, Discrepancy, Stop
 from ..prune.network import Layer, Pruned, greedy_network
 from ..prune.slim import fold, latency
 from ..prune.tune import accuracy, fresh, recalibrate, tune
@@ -97,14 +97,19 @@ def tuned(given: Trained, module: fx.GraphModule, epochs: int, lr: float) -> flo
     return accuracy(new, *given.test)
 
 
-def prune(given: Trained, rule: str, stop: Stop, **options: Any) -> Pruned:
+def stop(budget: float) -> Budget:
+    """The stop of one of the study's budgets, which are shares of the multiply-adds."""
+    return Budget(budget, "multiply_adds")
+
+
+def prune(given: Trained, rule: str, until: Stop, **options: Any) -> Pruned:
     """The network pruned by a rule of the study; `options` are those of `ltkit.prune.network.greedy_network`."""
     if rule == ORIGINAL:
         rule, options = "local", {"target": "original", **options}
     if rule == "label_loss":
         options = {"labels": given.calibration[1], **options}
     plain = {"shortlist": given.params.shortlist, "judge": given.validation[0], "seed": given.seed}
-    return greedy_network(given.module, given.calibration[0], stop=stop, rule=rule, **{**plain, **options})
+    return greedy_network(given.module, given.calibration[0], stop=until, rule=rule, **{**plain, **options})
 
 
 @measured(runs)
@@ -140,7 +145,7 @@ def _of(params: Params, lab: Lab, name: str, seed: int) -> Rows:
 def _pruned(given: Trained, rule: str, budget: float) -> tuple[dict[str, Any], tuple[int, ...], list[dict[str, Any]]]:
     """What one pruning gave: the numbers of the network, its widths, and a row a layer."""
     params, begun = given.params, time.thread_time()
-    found = prune(given, rule, params.stop(budget))
+    found = prune(given, rule, stop(budget))
     seconds = time.thread_time() - begun
     again = rule in LOCAL and rule != "negative"
     statistics = copy.deepcopy(found.module)
@@ -158,7 +163,7 @@ def _pruned(given: Trained, rule: str, budget: float) -> tuple[dict[str, Any], t
         "module": found.module,
     }
     if again:
-        told["reweighted"] = accuracy(prune(given, rule, params.stop(budget), reweight=True).module, *given.test)
+        told["reweighted"] = accuracy(prune(given, rule, stop(budget), reweight=True).module, *given.test)
     layers = [{**_layer(layer), "relative": layer.relative, "chosen": layer.rule} for layer in found.layers]
     return told, tuple(row["kept"] for row in layers), layers
 
@@ -223,7 +228,7 @@ def _latencies(params: Params, lab: Lab) -> Rows:
     for cell in cells(params, lab, params.every, params.seeds[:1]):
         given = trained(params, lab, *cell)
         for budget in params.budgets_of(given.name):
-            both = {"latency_dense": given.module, "latency_slim": prune(given, "random", params.stop(budget)).module}
+            both = {"latency_dense": given.module, "latency_slim": prune(given, "random", stop(budget)).module}
             taken = latency(both, given.test[0], ROUNDS)
             rows.append({"network": given.name, "budget": budget, **{key: 1000 * taken[key] for key in TIMED}})
     return pd.DataFrame(rows, columns=["network", "budget", *TIMED])

@@ -8,9 +8,8 @@ from pydantic import Field, model_validator
 
 from ..errors import nearest
 from ..params import Parameters
-from ..prune.greedy_stops import Budget
 from ..spec import Seed, Share
-from .existence import network
+from .existence_params import network
 
 Counts = tuple[Annotated[int, Field(ge=1)], ...]
 
@@ -102,7 +101,3 @@ class Params(Parameters):
     def budgets_of(self, name: str) -> tuple[float, ...]:
         """The shares of its multiply-adds that a network is pruned to: all for `networks`, the first for the others."""
         return self.budgets if name in self.networks else self.budgets[:1]
-
-    def stop(self, budget: float) -> Budget:
-        """The stop of a budget."""
-        return Budget(budget, "multiply_adds")

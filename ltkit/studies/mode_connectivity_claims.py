@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from ..verdict import MODE_CONNECTIVITY, Claim, Verdict, judge, untested
-from .mode_connectivity import Params, recipe
 from .mode_connectivity_evidence import PUSHED, STABLE, TWINS, Evidence, Rows, angles, by_seed, lenet, minus, runs_of
+from .mode_connectivity_params import Params, recipe
 from .tables import gap
 
 MATCHING = 0.2  # accuracy points (section 2)

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ..verdict import estimate
-from .mode_connectivity import Params
 from .mode_connectivity_evidence import LARGE, PUSHED, STABLE, Evidence, Rows, angles
+from .mode_connectivity_params import Params
 from .tables import pick
 
 

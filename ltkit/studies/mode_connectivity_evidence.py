@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from .mode_connectivity import Params
+from .mode_connectivity_params import Params
 from .tables import gap, pick
 
 STABLE = 2.0  # points of error (mode_connectivity.md section 2)

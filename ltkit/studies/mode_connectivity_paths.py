@@ -27,7 +27,8 @@ from ..lab.measured import measured
 from ..prune.masks import Mask, by_score, counts
 from ..seeds import generator
 from ..spec import Magnitude, Run, Task
-from .mode_connectivity import Labelled, Params, every_run, grid
+from .mode_connectivity import Labelled, every_run, grid
+from .mode_connectivity_params import Params
 
 Key = tuple[str, int, int, int, int]  # arm, level, seed, twin, rewind
 Runs = dict[Key, Run]

@@ -12,7 +12,8 @@ from ..lab.measured import measured
 from ..prune import masks, tickets
 from ..spec import Run
 from ..train.evaluate import Score
-from .mode_connectivity import Params, dense, every_run, twin
+from .mode_connectivity import dense, every_run, twin
+from .mode_connectivity_params import Params
 from .mode_connectivity_paths import _batch_norm, _images
 
 NAMES = ("masked dense", "ticket", "its twin")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..verdict import SANITY_CHECKS, Claim, Verdict, estimate, judge, untested
-from .sanity_checks import CHECKS, METHODS, Params
+from .sanity_checks_params import CHECKS, METHODS, Params
 from .tables import gap, pick
 
 MARGIN = 0.3  # accuracy points (sanity_checks.md section 2)

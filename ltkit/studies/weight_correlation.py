@@ -15,7 +15,7 @@ import pandas as pd
 from ..lab import Lab
 from ..prune import checks, tickets
 from ..spec import Anchor, From, Init, Magnitude, Recipe, Run, Task
-from .existence import network
+from .existence_params import network
 from .weight_correlation_params import Params
 
 __all__ = ["MASKINGS", "Params", "Place", "admm", "collect", "dense", "grid", "iterative", "one_shot", "pretrained"]

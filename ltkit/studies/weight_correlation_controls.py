@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..verdict import decide, estimate, tau_sim
-from .existence import network
+from .existence_params import network
 from .tables import gap
 from .weight_correlation_evidence import UNTRAINED, Evidence, Rows, at_claim_level, effects, told
 from .weight_correlation_params import P, Params

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from ..errors import nearest
 from ..params import Parameters
 from ..spec import Prunable, Seed, Share
-from .existence import network
+from .existence_params import network
 
 Rate = Annotated[float, Field(gt=0, le=100)]
 Decay = Annotated[float, Field(ge=0, le=1)]

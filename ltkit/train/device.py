@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib.util
 import logging
 import os
 import shutil
+import sys
 
 import torch
 
@@ -37,3 +39,21 @@ def can_compile(kind: str) -> bool:
     if not works:
         log.warning("%s: long trainings run eagerly (same results, slower)", missing)
     return works
+
+
+@functools.cache
+def keep_memory() -> None:
+    """Has glibc keep the memory that tensors free, for the next step's tensors, instead of giving it back.
+
+    Given back and asked for anew in every step, each page of it costs a fault: up to a third of the time where maps are
+    large for the network (bench/README.md). Up to 1 GB stays with the process. Dask sets the opposite for its workers.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none, or one that does nothing
+    if mallopt:
+        mallopt(TRIM_THRESHOLD, 2**30)
+        mallopt(MMAP_THRESHOLD, 2**25)  # the most that glibc takes
+
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of malloc.h

@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ..spec import From, Repel, Run, plain
-
-if TYPE_CHECKING:
-    from .trace import Trace
+from ..spec import From, Repel, Run, Trace, plain
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,16 @@ gradient_flow.md section 2. A record is one forward and backward pass for the wh
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
 from .. import models
 from ..seeds import generator
-from ..spec import SCHEMA, Value, plain
+from ..spec import Trace
 from . import change
 from .cohort import Cohort, Listener, losses
 
@@ -27,31 +23,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("step", "moment", "loss", "gradient_norm", "dense_norm", "gain", "kept")
 Row = dict[str, float | int | str]
-
-
-class Trace(Value):
-    """What is recorded of a training: at its first step, every `every` steps, at its end, and around each mask update.
-
-    `images`: how many training images the fixed batch has (at most all), the first in an order of their own, not
-    augmented, with the labels that are trained on. `snapshots`: the steps at which weights and mask are kept.
-    """
-
-    every: Annotated[int, Field(ge=1)]
-    images: Annotated[int, Field(ge=1)] = 1000
-    snapshots: tuple[Annotated[int, Field(ge=0)], ...] = ()
-
-    @model_validator(mode="after")
-    def _one_order(self) -> Self:
-        if list(self.snapshots) != sorted(set(self.snapshots)):
-            raise ValueError(f"snapshots must rise, not {self.snapshots}")
-        return self
-
-    @cached_property
-    def name(self) -> str:
-        """`trace-<12 hex>` of the canonical JSON: what a run's name is followed by in the store."""
-        body = {"schema": SCHEMA, "trace": plain(self)}
-        text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return f"trace-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 @dataclass
