@@ -190,13 +190,14 @@ def test_bf16_cohorts_keep_fp32_weights_and_end_where_lone_ones_do(tiny):
 
 
 @pytest.mark.slow
-def test_a_compiled_step_equals_an_eager_one(tiny):
-    """Adam with masks and decay; SGD is compiled in test_lab.py."""
+@pytest.mark.parametrize("network", [LENET, Network(arch="lenet_5")])
+def test_a_compiled_step_equals_an_eager_one(tiny, network):
+    """Adam with masks and decay; SGD is compiled in test_lab.py. LeNet-5's second convolution is a product here."""
     from ltkit.train.device import can_compile
 
     if not can_compile("cpu"):
         pytest.skip("no C++ compiler")
-    run = run_of(tiny, optimizer="adam", lr=0.01)
+    run = run_of(tiny, network, optimizer="adam", lr=0.01, batch_size=32)
     jobs = [job_of(run, mask_of(run)), job_of(run.replace(order=1))]
     eager, compiled = stepped(jobs, 4), stepped(jobs, 4, compile=True)
     assert all(gap(eager.member(r), compiled.member(r)) < 1e-4 for r in range(2))

@@ -12,6 +12,7 @@ out, `end` (first convolution and classifier of the deep networks) only when eve
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UserError
+from .small_maps import better_as_product, convolve, every
 
 Role = Literal["body", "shortcut", "end"]
 Size = tuple[int, int]  # height and width of a feature map
@@ -77,13 +79,10 @@ class Conv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(members, outputs)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        members, inputs, kernel = len(self.weight), self.weight.shape[2], self.weight.shape[-1]
-        if x.shape[2:] == (1, 1) and kernel > 1 and self.padding == kernel // 2 and self.groups == members:
-            # All but the middle of the kernel meets padding: a product, half as long as the convolution in all.
-            middle = self.weight[..., kernel // 2, kernel // 2]
-            added = middle.new_zeros(middle.shape[:2]) if self.bias is None else self.bias
-            out = product(_batched, x.view(-1, members, inputs).transpose(0, 1), middle, added)
-            return out.transpose(0, 1).reshape(len(x), -1, 1, 1)
+        members, kernel = len(self.weight), self.weight.shape[-1]
+        if self.groups == members and better_as_product(x, kernel, self.stride, self.padding):
+            small = partial(convolve, stride=self.stride, padding=self.padding)
+            return product(small, x, self.weight, self.bias)
         bias = None if self.bias is None else self.bias.flatten()
         return product(self._convolve, x, self.weight.flatten(0, 1), bias)
 
@@ -91,7 +90,7 @@ class Conv(nn.Module):
         stride = self.stride
         if x.device.type == "cpu" and stride > 1 and weight.shape[-1] == 1 and self.padding == 0:
             # torch 2.15 on a CPU takes the gradient of narrow 1x1 kernels with a stride to memory that isn't its own.
-            x, stride = x[:, :, ::stride, ::stride].contiguous(memory_format=torch.channels_last), 1
+            x, stride = every(x, stride).contiguous(memory_format=torch.channels_last), 1
         return F.conv2d(x, weight, bias, stride, self.padding, groups=self.groups)
 
 

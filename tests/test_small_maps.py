@@ -1,0 +1,77 @@
+"""Convolutions on maps of a few pixels as products: against torch's own, for cohorts."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ltkit.models.layers import Conv
+from ltkit.models.small_maps import better_as_product, convolve, size_after, taps
+from ltkit.seeds import generator
+
+
+def maps(batch: int, channels: int, height: int, width: int) -> torch.Tensor:
+    draw = generator("small maps", channels, height, width)
+    x = torch.randn(batch, channels, height, width, generator=draw, dtype=torch.float64)
+    return x.contiguous(memory_format=torch.channels_last).requires_grad_()
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (5, 1, 2), (1, 1, 0), (1, 2, 0), (3, 1, 0)]
+)
+def test_products_are_grouped_convolutions(kernel: int, stride: int, padding: int, members: int, bias: bool) -> None:
+    for height, width in itertools.product((1, 2, 4), (1, 2, 3)):
+        if min(height, width) + 2 * padding < kernel:
+            continue
+        x, draw = maps(6, members * 4, height, width), generator("kernel", kernel, stride, members)
+        weight = torch.randn(members, 5, 4, kernel, kernel, generator=draw, dtype=torch.float64, requires_grad=True)
+        added = torch.randn(members, 5, generator=draw, dtype=torch.float64, requires_grad=True) if bias else None
+        flat = None if added is None else added.flatten()
+        wanted = F.conv2d(x, weight.flatten(0, 1), flat, stride, padding, groups=members)
+        given = convolve(x, weight, added, stride, padding)
+        torch.testing.assert_close(given, wanted)
+        assert given.is_contiguous(memory_format=torch.channels_last)
+        tensors, against = [x, weight, *([] if added is None else [added])], torch.randn_like(wanted)
+        ours, theirs = (torch.autograd.grad(y, tensors, against) for y in (given, wanted))
+        torch.testing.assert_close(ours, theirs)
+        if tensors[0].shape[-1] > 1 and kernel == 1:
+            assert ours[0].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_kernel_on_two_pixels_by_hand() -> None:
+    """Side by side the two pixels meet the middle row alone: each its own middle, and the other's left or right."""
+    at = taps(1, 2, 3, 1, 1).view(2, 2, 9)
+    assert [size_after(side, 3, 1, 1) for side in (1, 2)] == [1, 2]
+    found = {(i, j): at[i, j].nonzero().flatten().tolist() for i, j in itertools.product(range(2), range(2))}
+    assert found == {(0, 0): [4], (1, 1): [4], (0, 1): [3], (1, 0): [5]}  # (pixel in, pixel out): place in the kernel
+
+
+def test_where_products_are_taken() -> None:
+    def taken(batch: int, side: int, kernel: int, stride: int = 1) -> bool:
+        return better_as_product(torch.zeros(batch, 1, side, side), kernel, stride, kernel // 2)
+
+    assert taken(64, 1, 3)
+    assert taken(64, 2, 3)
+    assert not taken(64, 3, 3)  # as many pixels as weights
+    assert taken(32, 4, 5)
+    assert not taken(16, 4, 5)  # too few images for what making the matrix takes
+    assert taken(64, 4, 1)
+    assert taken(64, 8, 1, stride=2)
+    assert not taken(64, 8, 1)
+
+
+def test_a_layer_gives_the_same_whatever_way_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for groups in (1, 4):  # within channels it goes as ever
+        layer = Conv(4, 8, 3, 2, groups=groups, bias=True).double()
+        for tensor in layer.parameters():
+            torch.nn.init.normal_(tensor, generator=generator("layer", groups))
+        x = maps(16, 8, 2, 2)
+        given = layer(x)
+        with monkeypatch.context() as patch:
+            patch.setattr("ltkit.models.layers.better_as_product", lambda *words: False)
+            torch.testing.assert_close(given, layer(x))
