@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ltkit.lab import material
 from ltkit.models import layers
-from ltkit.models.small_maps import better_as_product, convolve
+from ltkit.models.small_maps import better_as_product, better_within, convolve
 from ltkit.spec import Init, Network, Recipe, Run, Task
 from ltkit.train import Cohort
 
@@ -37,7 +37,7 @@ LAYERS = [
     (1, 512, 512, 2, 3, 1),
 ]
 LAYERS += [(8, 6, 16, 4, 5, 1), (1, 6, 16, 4, 5, 1), (8, 16, 32, 4, 1, 2), (8, 64, 128, 2, 1, 1), (1, 64, 128, 4, 1, 1)]
-NETWORKS = [("vgg11", 0.125), ("resnet8", 0.5), ("lenet_5", 1.0), ("mobilenet_v2", 0.25)]
+NETWORKS = [("mobilenet_v1", 0.25), ("vgg11", 0.125), ("resnet8", 0.5), ("lenet_5", 1.0), ("mobilenet_v2", 0.25)]
 MEMBERS = (8, 16)
 Step = Callable[[], object]
 
@@ -83,6 +83,7 @@ def cohort(network: Network, members: int, batch: int, data: str, products: bool
     def step() -> None:
         nonlocal at
         layers.better_as_product = better_as_product if products else one_pixel  # type: ignore[assignment]
+        layers.better_within = better_within if products else lambda *words: False  # type: ignore[assignment]
         if at % made.time.per_epoch == 0:
             made.begin_epoch(at // made.time.per_epoch)
         made.step(at)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from ltkit.models.layers import Conv
-from ltkit.models.small_maps import better_as_product, convolve, size_after, taps
+from ltkit.models.small_maps import better_as_product, convolve, convolve_within, size_after, taps
 from ltkit.seeds import generator
 
 
@@ -43,6 +43,24 @@ def test_products_are_grouped_convolutions(kernel: int, stride: int, padding: in
             assert ours[0].is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (5, 1, 2), (3, 1, 0)])
+def test_products_are_convolutions_within_channels(kernel: int, stride: int, padding: int, bias: bool) -> None:
+    for height, width in itertools.product((1, 2, 4), (1, 2, 3)):
+        if min(height, width) + 2 * padding < kernel:
+            continue
+        x, draw = maps(6, 5, height, width), generator("kernel", kernel, stride)
+        weight = torch.randn(5, 1, kernel, kernel, generator=draw, dtype=torch.float64, requires_grad=True)
+        added = torch.randn(5, generator=draw, dtype=torch.float64, requires_grad=True) if bias else None
+        wanted = F.conv2d(x, weight, added, stride, padding, groups=5)
+        given = convolve_within(x, weight, added, stride, padding)
+        torch.testing.assert_close(given, wanted)
+        assert given.is_contiguous(memory_format=torch.channels_last)
+        tensors, against = [x, weight, *([] if added is None else [added])], torch.randn_like(wanted)
+        ours, theirs = (torch.autograd.grad(y, tensors, against) for y in (given, wanted))
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_a_kernel_on_two_pixels_by_hand() -> None:
     """Side by side the two pixels meet the middle row alone: each its own middle, and the other's left or right."""
     at = taps(1, 2, 3, 1, 1).view(2, 2, 9)
@@ -65,13 +83,15 @@ def test_where_products_are_taken() -> None:
     assert not taken(64, 8, 1)
 
 
-def test_a_layer_gives_the_same_whatever_way_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    for groups in (1, 4):  # within channels it goes as ever
-        layer = Conv(4, 8, 3, 2, groups=groups, bias=True).double()
-        for tensor in layer.parameters():
-            torch.nn.init.normal_(tensor, generator=generator("layer", groups))
-        x = maps(16, 8, 2, 2)
-        given = layer(x)
-        with monkeypatch.context() as patch:
-            patch.setattr("ltkit.models.layers.better_as_product", lambda *words: False)
-            torch.testing.assert_close(given, layer(x))
+@pytest.mark.parametrize(("inputs", "outputs", "groups"), [(4, 8, 1), (4, 4, 4), (4, 8, 4), (4, 8, 2), (1, 1, 1)])
+def test_a_layer_gives_the_same_whatever_way_it_goes(
+    inputs: int, outputs: int, groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = Conv(inputs, outputs, 3, 2, groups=groups, bias=True).double()
+    for tensor in layer.parameters():
+        torch.nn.init.normal_(tensor, generator=generator("layer", groups))
+    x = maps(16, 2 * inputs, 2, 2)
+    given = layer(x)
+    for rule in ("better_as_product", "better_within"):
+        monkeypatch.setattr(f"ltkit.models.layers.{rule}", lambda *words: False)
+    torch.testing.assert_close(given, layer(x))

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .small_maps import better_as_product, convolve, every
+from .small_maps import better_as_product, better_within, convolve, convolve_within, every
 
 Role = Literal["body", "shortcut", "end"]
 Size = tuple[int, int]  # height and width of a feature map
@@ -83,8 +83,11 @@ class Conv(nn.Module):
         if self.groups == members and better_as_product(x, kernel, self.stride, self.padding):
             small = partial(convolve, stride=self.stride, padding=self.padding)
             return product(small, x, self.weight, self.bias)
-        bias = None if self.bias is None else self.bias.flatten()
-        return product(self._convolve, x, self.weight.flatten(0, 1), bias)
+        weight, bias = self.weight.flatten(0, 1), None if self.bias is None else self.bias.flatten()
+        if self.groups == len(weight) == x.shape[1] and better_within(x, kernel):
+            small = partial(convolve_within, stride=self.stride, padding=self.padding)
+            return product(small, x, weight, bias)
+        return product(self._convolve, x, weight, bias)
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         stride = self.stride

@@ -1,8 +1,8 @@
 """Convolutions on maps of a few pixels as products, which take a CPU half the time and less (bench/README.md).
 
 On a map with fewer pixels than the kernel has weights, most of the kernel meets padding: the map is then a layer of
-features that are all connected, each weight standing where it stands in the convolution. Sums come in another order,
-nothing else differs.
+features that are all connected, each weight standing where it stands in the convolution; where every channel has a
+kernel of its own, a layer of pixels for each. Sums come in another order, nothing else differs.
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ def better_as_product(x: Tensor, kernel: int, stride: int, padding: int) -> bool
     return x.device.type == "cpu" and pixels < kernel**2 and 2 * pixels <= len(x)
 
 
+def better_within(x: Tensor, kernel: int) -> bool:
+    """The same for a convolution within each channel; torch's own takes long where there are many on a small map."""
+    return x.device.type == "cpu" and kernel > 1 and x.shape[-2] * x.shape[-1] < kernel**2
+
+
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
     """What F.conv2d gives for R networks: x (B, R*C, H, W), weight (R, O, C, k, k), bias (R, O) or None.
 
@@ -38,6 +43,20 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, paddin
     if kernel == 1 and padding == 0:
         return _pixels(every(x, stride), weight.flatten(2), bias)
     return _connected(x, weight, bias, stride, padding)
+
+
+def convolve_within(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+    """What F.conv2d gives for channels by themselves: x (B, C, H, W), weight (C, 1, k, k), bias (C,) or None.
+
+    The result (B, C, H', W') lies in channels_last memory.
+    """
+    channels, _, kernel, _ = weight.shape
+    batch, _, height, width = x.shape
+    high, wide = (size_after(side, kernel, stride, padding) for side in (height, width))
+    matrix = weight.flatten(1) @ taps(height, width, kernel, stride, padding).to(weight).T
+    maps = x.permute(1, 0, 2, 3).reshape(channels, batch, -1).contiguous()  # else they are copied one by one
+    out = _product(maps, matrix.view(channels, height * width, -1), None if bias is None else bias.unsqueeze(1))
+    return out.permute(1, 2, 0).contiguous().view(batch, high, wide, channels).permute(0, 3, 1, 2)
 
 
 def every(x: Tensor, stride: int) -> Tensor:
