@@ -16,8 +16,8 @@ from ltkit.studies import mode_connectivity as study
 from ltkit.studies import mode_connectivity_claims as claims
 from ltkit.studies import mode_connectivity_controls as controls
 from ltkit.studies import mode_connectivity_paths as measured
-from ltkit.studies.mode_connectivity import Params, Setting, network, recipe, setting
 from ltkit.studies.mode_connectivity_evidence import Evidence
+from ltkit.studies.mode_connectivity_params import Params, Setting, network, recipe, setting
 from ltkit.studies.tables import pick
 from ltkit.train.evaluate import evaluate
 from ltkit.verdict import MODE_CONNECTIVITY, find
