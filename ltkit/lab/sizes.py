@@ -10,15 +10,13 @@ from ..spec import Run
 def best_size(run: Run, shape: tuple[int, int, int], classes: int, device: torch.device) -> int:
     """How many networks train fastest together: see bench/README.md.
 
-    On a GPU as many as keep it busy. On a CPU, a thread a cohort, sixteen for small images, where an operation's own
-    cost counts; without convolutions eight for larger ones, with them one (a grouped convolution beats single ones on
-    8x8 maps and loses to them on 32x32).
+    On a GPU as many as keep it busy. On a CPU, a thread a cohort, sixteen where images are small or there are no
+    convolutions: an operation's own cost counts there. Else one: a grouped convolution beats single ones on 8x8 maps
+    and loses to them on 32x32.
     """
     if device.type != "cpu":
         return 32
-    if shape[1] * shape[2] <= 16 * 16:
-        return 16
-    return 8 if run.network.arch == "lenet_300_100" else 1
+    return 16 if run.network.arch == "lenet_300_100" or shape[1] * shape[2] <= 16 * 16 else 1
 
 
 def out_of_memory(error: BaseException) -> bool:
