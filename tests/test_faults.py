@@ -537,8 +537,11 @@ def interrupted(folder: str, data: str, ways: list[tuple[int, float]]) -> None:
         if not child:
             signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
             try:
-                quiet(place, workers=workers, members=1).run([run, run.replace(order=1)])
-            except KeyboardInterrupt:
+                try:
+                    quiet(place, workers=workers, members=1).run([run, run.replace(order=1)])
+                except KeyboardInterrupt:
+                    os._exit(130)
+            except KeyboardInterrupt:  # the second one came on the way to the line above
                 os._exit(130)
             finally:
                 os._exit(1)

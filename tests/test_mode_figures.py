@@ -25,7 +25,7 @@ from ltkit.show.explore import explorer
 from ltkit.show.mode_connectivity_maps import scaled
 from ltkit.show.mode_connectivity_parts import KINDS, WORDS, title_of, words_of
 from ltkit.show.panels import Picture
-from ltkit.studies import mode_connectivity as asked
+from ltkit.studies import mode_connectivity_params as asked
 from ltkit.verdict import t_interval
 
 mpl.use("Agg")
@@ -655,7 +655,7 @@ def test_empty_tables_say_what_is_missing(found: Study):
 
 
 def test_settings_and_networks_have_their_words():
-    assert tuple(WORDS) == asked.WORDS  # written down twice since the study loads torch
+    assert tuple(WORDS) == asked.WORDS
     said = {
         "512/0.1": "batch 512, lr 0.1",
         "512/0.1/warm/wd0": "batch 512, lr 0.1, warm-up, no weight decay",
