@@ -113,3 +113,18 @@ def test_one_worker_runs_here_and_in_order(study, lab):
     each(cohorts, train, threading.Event(), 1, 1)
     assert [cohort for cohort, _ in seen] == cohorts
     assert {thread for _, thread in seen} == {threading.main_thread()}
+
+
+@pytest.mark.parametrize("cause", [KeyboardInterrupt, OSError])
+def test_a_second_ctrl_c_while_python_notes_the_first_is_one(study, lab, monkeypatch, cause):
+    def twice(*words, **named):
+        try:
+            raise cause
+        except cause:
+            raise RuntimeError("release unlocked lock")  # noqa: B904  # as threading.Condition does
+
+    monkeypatch.setattr("ltkit.lab.cohorts.wait", twice)
+    cohorts, stop = compose(plan(study, lab.store), lambda run: 4), threading.Event()
+    with pytest.raises(KeyboardInterrupt if cause is KeyboardInterrupt else RuntimeError):
+        each(cohorts, lambda cohort: [], stop, 2, 1)
+    assert stop.is_set()

@@ -93,5 +93,10 @@ def each(
                     running[pool.submit(train, cohort)] = cohort
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     trained(running.pop(future), future.result())
+        except RuntimeError as error:
+            # Python's own waiting releases a lock twice when a second Ctrl-C comes while it takes note of the first.
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from error
+            raise
         finally:
             stop.set()
