@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from ltkit.models.layers import Conv
-from ltkit.models.small_maps import better_as_product, convolve, convolve_within, size_after, taps
+from ltkit.models.small_maps import better_as_product, better_within, convolve, convolve_within, size_after, taps
 from ltkit.seeds import generator
 
 
@@ -81,6 +81,8 @@ def test_where_products_are_taken() -> None:
     assert taken(64, 4, 1)
     assert taken(64, 8, 1, stride=2)
     assert not taken(64, 8, 1)
+    assert [better_within(torch.zeros(2, 1, side, side), 3) for side in (1, 2, 3)] == [True, True, False]
+    assert not better_within(torch.zeros(2, 1, 1, 1), 1)
 
 
 @pytest.mark.parametrize(("inputs", "outputs", "groups"), [(4, 8, 1), (4, 4, 4), (4, 8, 4), (4, 8, 2), (1, 1, 1)])

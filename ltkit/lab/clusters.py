@@ -94,7 +94,7 @@ def local(workers: int | None = None) -> Any:
     count = workers or torch.cuda.device_count() or torch.get_num_threads()
     # Dask's own limit would kill a worker; ltkit halves the cohort that doesn't fit.
     quiet = {"silence_logs": logging.ERROR, "dashboard_address": "127.0.0.1:0"}
-    with dask.config.set({"distributed.worker.profile.enabled": False}):  # it costs a tenth of the training time
+    with dask.config.set({"distributed.worker.profile.enabled": False}):  # it takes time from training
         return LocalCluster(n_workers=count, threads_per_worker=1, memory_limit=0, **quiet)
 
 

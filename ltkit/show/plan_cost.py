@@ -69,12 +69,11 @@ def without_images() -> Iterator[None]:
         found = facts(task)
         return found.shape, found.classes, found.train
 
-    before = material._facts
-    material._facts = known  # type: ignore[assignment]
+    before = material.FACTS.set(known)
     try:
         yield
     finally:
-        material._facts = before
+        material.FACTS.reset(before)
 
 
 @dataclass(frozen=True)
