@@ -26,6 +26,7 @@ pytest.importorskip("selenium", reason="the browser is driven by selenium: pip i
 
 from filelock import FileLock
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -237,9 +238,11 @@ def widgets(cell: dict[str, Any]) -> bool:
 
 def picture(box: WebElement) -> str:
     """What the explorer shows below its controls: its images, or its text where it has none; "" while it draws."""
-    shown = box.find_elements(By.CSS_SELECTOR, ".jupyter-widgets .jp-OutputArea-output")
-    images = [image.get_attribute("src") or "" for one in shown for image in one.find_elements(By.TAG_NAME, "img")]
-    return "".join(images or [one.get_attribute("innerHTML") or "" for one in shown])
+    with contextlib.suppress(StaleElementReferenceException):  # drawn anew between two of these questions
+        shown = box.find_elements(By.CSS_SELECTOR, ".jupyter-widgets .jp-OutputArea-output")
+        images = [image.get_attribute("src") or "" for one in shown for image in one.find_elements(By.TAG_NAME, "img")]
+        return "".join(images or [one.get_attribute("innerHTML") or "" for one in shown])
+    return ""
 
 
 def move(box: WebElement) -> str:
