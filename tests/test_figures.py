@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -15,11 +16,12 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
+from PIL import Image
 
 import ltkit
 from ltkit.errors import UserError
 from ltkit.show import existence, style
-from ltkit.show.panels import Picture
+from ltkit.show.panels import Picture, panels
 from ltkit.show.scales import PERCENTAGES
 from ltkit.show.tables import minus
 from ltkit.verdict import EXISTENCE, Verdict, conditions, estimate, t_interval
@@ -481,6 +483,20 @@ def test_a_figure_shows_itself_sharp_and_once(table: pd.DataFrame, monkeypatch: 
     size = int.from_bytes(data["image/png"][16:20], "big")
     assert about == {"image/png": {"width": size // 2}}
     assert described["image/png"]["alt"] == "Tickets over density"
+
+
+def test_a_picture_keeps_its_white_ground_and_its_colours():
+    figure, (axes,) = panels(1)
+    looks = [style.nth(number, "") for number in range(len(style.CYCLE))]
+    for number, look in enumerate(looks):
+        axes.axhspan(number, number + 1, color=look.color)
+    axes.imshow(np.linspace(0, 1, 200).reshape(10, 20), extent=(0, 1, 8, 10), cmap="viridis", aspect="auto")
+    axes.set_ylim(0, 10)
+    with Image.open(io.BytesIO(figure.png())) as file:
+        pixels = np.asarray(file.convert("RGB")).reshape(-1, 3).astype(int)
+    assert (pixels[[0, -1]] == 255).all()
+    for wanted in [mpl.colors.to_rgb(look.color) for look in looks] + [mpl.colormaps["viridis"](0.5)[:3]]:
+        assert np.abs(pixels - 255 * np.array(wanted)).max(axis=1).min() < 12
 
 
 def test_figures_have_their_look_whatever_the_session_has(table: pd.DataFrame):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -97,3 +99,9 @@ def test_a_layer_gives_the_same_whatever_way_it_goes(
     for rule in ("better_as_product", "better_within"):
         monkeypatch.setattr(f"ltkit.models.layers.{rule}", lambda *words: False)
     torch.testing.assert_close(given, layer(x))
+
+
+def test_the_compiler_is_loaded_by_those_who_compile() -> None:
+    """It takes two seconds to import, in every kernel and every worker process."""
+    code = "import sys, ltkit.lab, ltkit.studies.greedy_bounds_networks; sys.exit('torch._dynamo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -93,9 +93,11 @@ def _product(x: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
     return torch.bmm(x, matrix) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, matrix)
 
 
-@torch.compiler.assume_constant_result  # made once, not within compiled code
 def taps(height: int, width: int, kernel: int, stride: int, padding: int) -> Tensor:
-    """Which weight of a kernel stands between which pixels: 0 and 1, (pixels in * pixels out, k²)."""
+    """Which weight of a kernel stands between which pixels: 0 and 1, (pixels in * pixels out, k²).
+
+    Code that is to be compiled takes it as a constant if told so (`ltkit.train.cohort`); it needs no compiler here.
+    """
     return _taps(height, width, kernel, stride, padding)
 
 

@@ -16,13 +16,13 @@ from ..params import Parameters
 from ..verdict import EXISTENCE, GRADIENT_FLOW, GREEDY_BOUNDS, MODE_CONNECTIVITY, SANITY_CHECKS, WEIGHT_CORRELATION
 from ..version import project_root
 from . import result
+from .result import BOARD
 
 Place = str | Path
 
 # In the order of the papers' letters, A to F.
 SIX = (EXISTENCE, SANITY_CHECKS, MODE_CONNECTIVITY, GRADIENT_FLOW, WEIGHT_CORRELATION, GREEDY_BOUNDS)
 PAPERS = {claims[0].paper: claims for claims in SIX}
-BOARD = "verdicts"  # the board's own notebook, which is no study
 NOT_RUN = "not run"
 SCALES = ("smoke", "quick", "mnist", "paper")
 STATES = ("scale", "study", "status", "source", "date", "commit", "seconds", "error")

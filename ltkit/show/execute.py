@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,9 +116,17 @@ def _engine(base: Any, kernel_log: IO[str]) -> Any:
             client = PapermillNotebookClient(
                 nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, stderr_file=stderr_file, config=config
             )
+            threading.Thread(target=_load_ahead).start()
             return client.execute(stderr=kernel_log)
 
     return Engine
+
+
+def _load_ahead() -> None:
+    """Imports what the page will be made with, which takes a second or two, while the kernel works."""
+    importlib.import_module("nbconvert")
+    importlib.import_module("bs4")
+    importlib.import_module(".index", __package__)
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from typing import Any
 
 from ..verdict import claims
 from . import result
-from .board_places import BOARD, NOT_RUN, PAPERS
+from .board_places import NOT_RUN, PAPERS
 from .pages import counts, page
+from .result import BOARD
 
 
 def write_index(folder: Path, scale: str, records: list[dict[str, Any]]) -> Path:

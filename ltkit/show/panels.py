@@ -40,9 +40,7 @@ class Picture(Figure):
             canvas.draw()
         finally:
             self.set_dpi(before)
-        image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-        # 128 colours are plenty for a figure, and a third of the bytes.
-        image.quantize(128, dither=Image.Dither.NONE).save(content, "png")
+        _few_colours(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")).save(content, "png")
         return content.getvalue()
 
     def _ipython_display_(self) -> None:
@@ -54,6 +52,16 @@ class Picture(Figure):
             about["alt"] = self.alt
         bundle = {"image/png": self.png(), "text/plain": self.alt or repr(self)}
         display(bundle, raw=True, metadata={"image/png": about})
+
+
+def _few_colours(image: Image.Image) -> Image.Image:
+    """128 colours are plenty for a figure, and a third of the bytes."""
+    # The best choice of them takes a quarter as long as the drawing. This one is quick, but turns white light grey.
+    few = image.quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    colours = np.array(few.getpalette()).reshape(-1, 3)
+    colours[np.asarray(few)[0, 0]] = np.asarray(image)[0, 0]
+    few.putpalette(colours.flatten().tolist())
+    return few
 
 
 def panels(

@@ -17,9 +17,8 @@ from ..errors import UserError, nearest
 from ..store import open_store
 from ..version import project_root
 from . import outlook, result
-from .board_places import BOARD
 from .execute import Failure
-from .index import write_index
+from .result import BOARD
 from .study import Place, Study, prepare, run, written
 
 Say = Callable[[str], None]
@@ -78,6 +77,8 @@ def report(
     try:
         target.mkdir(parents=True, exist_ok=True)
         failures = _run_all(chosen, jobs, scale, target, store, data, (say, progress, log))
+        from .index import write_index  # pandas, which no kernel needs to wait for
+
         records = [_record(target, name, home, scale) for name in names]
         if board:
             write_index(target, scale, [*records, *_known(target)])

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from .environment import environment
 
+BOARD = "verdicts"  # the board's notebook, which is no study, and its record
 WORDS = ("supported", "refuted", "undecided", "untested")
 
 

@@ -13,10 +13,10 @@ from typing import Any
 from .. import notebook, params
 from ..errors import UserError, nearest
 from . import result
-from .board_places import BOARD
 from .environment import environment
 from .execute import Failure, execute
 from .render import render
+from .result import BOARD
 
 Place = str | Path | None
 

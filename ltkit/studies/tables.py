@@ -12,8 +12,8 @@ from ..verdict.stats import difference
 
 def pick(table: pd.DataFrame, **where: Any) -> pd.DataFrame:
     """The rows whose columns have these values."""
-    # All columns at once: a verdict asks hundreds of times, and copying the table for each column took half of it.
-    return table[np.logical_and.reduce([(table[column] == value).to_numpy() for column, value in where.items()])]
+    # All columns at once, without pandas: a verdict asks hundreds of times.
+    return table[np.logical_and.reduce([table[column].to_numpy() == value for column, value in where.items()])]
 
 
 def gap(a: pd.DataFrame, b: pd.DataFrame, label: str = "", column: str = "accuracy") -> pd.DataFrame:
@@ -21,6 +21,6 @@ def gap(a: pd.DataFrame, b: pd.DataFrame, label: str = "", column: str = "accura
     if a.empty or b.empty:
         return pd.DataFrame(columns=["seed", "value", "runs", "cell"])
     a, b = a.set_index("seed"), b.set_index("seed")
-    frame = difference(a[column], b[column]).rename("value").to_frame()
-    frame["runs"] = list(zip(a["run"], b["run"].reindex(a.index), strict=True))
-    return frame.reset_index().assign(cell=label)
+    values = difference(a[column], b[column])
+    runs = list(zip(a["run"], b["run"].reindex(a.index), strict=True))
+    return pd.DataFrame({"seed": values.index, "value": values.to_numpy(), "runs": runs, "cell": label})

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from .. import data, models
 from ..models.layers import Conv, Linear
+from ..models.small_maps import taps
 from ..spec import Gradual, Grown
 from . import change, extra, grow, optim
 from .job import Job, cohort_key, resume_epoch
@@ -63,6 +64,7 @@ class Cohort:
         self._loss, self._sgd, self._adam = losses, optim.sgd, optim.adam
         if compile:  # a graph for each shape: past torch's default of 8 it would go on eagerly
             torch._dynamo.config.recompile_limit = max(256, torch._dynamo.config.recompile_limit)
+            torch.compiler.assume_constant_result(taps)  # made once, not within compiled code
             if any(isinstance(layer, Conv) for layer in self.net.modules()):  # products alone get slower (bench)
                 self._loss = torch.compile(losses, dynamic=False)
             self._sgd = torch.compile(optim.sgd, dynamic=False)
