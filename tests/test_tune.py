@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ from ltkit.prune import tune as training
 from ltkit.prune.channels import groups
 from ltkit.prune.slim import remove
 from ltkit.prune.small_maps import small_maps
-from ltkit.prune.tune import accuracy, fresh, loss, recalibrate, tune
+from ltkit.prune.tune import accuracy, fresh, loss, recalibrate, tune, tune_together
 from ltkit.seeds import generator
 from ltkit.spec import Init, Network
 
@@ -57,6 +58,34 @@ def test_it_is_sgd_as_written_down(arch: str) -> None:
     for name, tensor in ours.state_dict().items():
         torch.testing.assert_close(tensor, theirs.state_dict()[name], rtol=1e-7, atol=1e-9)
     assert all(p.grad is None and p.is_contiguous() for p in ours.parameters())
+
+
+def slimmed(arch: str, channels: list[int]) -> fx.GraphModule:
+    """A network in float64 of which one hidden group keeps the named channels alone."""
+    net = network(arch, 1 if "lenet" in arch else 0.25).double()
+    remove(net, groups(net)[-1], np.array(channels), torch.zeros(1, 1, 8, 8, dtype=torch.float64))
+    return net
+
+
+@pytest.mark.parametrize("arch", ["lenet_300_100", "lenet_5", "resnet8", "vgg11", "mobilenet_v2"])
+def test_a_cohort_of_slim_networks_is_each_by_itself(arch: str) -> None:
+    """A learning rate each, other channels kept: weights, statistics and decay as if each were tuned alone."""
+    (x, y), kept, lrs = data(), ([0, 1, 2], [1, 2, 4]), (0.02, 0.1)
+    x, options = x.double(), {"epochs": 2, "batch_size": 16, "momentum": 0.8, "weight_decay": 0.01, "seed": 3}
+    alone = [slimmed(arch, channels) for channels in kept]
+    together = copy.deepcopy(alone)
+    for net, lr in zip(alone, lrs, strict=True):
+        tune(net, x, y, lr=lr, **options)
+    known = Network(arch=arch)
+    tune_together(together, known, x, y, classes=4, lrs=lrs, **options)
+    for one, other in zip(alone, together, strict=True):
+        assert not other.training
+        for name, tensor in one.state_dict().items():
+            if not name.endswith("num_batches_tracked"):
+                torch.testing.assert_close(other.state_dict()[name], tensor, rtol=1e-7, atol=1e-9)
+    assert not same(together[0], together[1])
+    with pytest.raises(ValueError, match=f"no {arch} of equal widths"):
+        tune_together([alone[0], slimmed(arch, [0])], known, x, y, classes=4, lrs=lrs, **options)
 
 
 def test_the_seed_decides() -> None:

@@ -9,7 +9,7 @@ Widths are read from the weights. So a network whose channels were removed is bu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -44,6 +44,28 @@ def torch_module(
     except RuntimeError as error:
         raise ValueError(f"these are no weights of {network.arch}: {' '.join(str(error).split())}") from None
     return module
+
+
+def cohort_of(
+    network: Network, shape: tuple[int, int, int], classes: int, members: Sequence[Mapping[str, Tensor]]
+) -> nn.Module:
+    """The other way: plain networks of equal widths as a cohort, (R, B, C, H, W) to (R, B, classes), in train mode.
+
+    `members` are their weights and buffers; copies are taken. ValueError for weights that don't fit each other.
+    """
+    with torch.device("meta"):
+        net = build(network, shape, classes, len(members))
+    try:
+        for path, layer in net.named_modules():
+            for name, _ in list(layer.named_parameters(recurse=False)):
+                setattr(layer, name, nn.Parameter(torch.stack([state[f"{path}.{name}"] for state in members])))
+            for name, _ in list(layer.named_buffers(recurse=False)):
+                setattr(layer, name, torch.stack([state[f"{path}.{name}"] for state in members]))
+            if isinstance(layer, Conv) and layer.groups > len(members):  # one filter a channel, of fewer channels
+                layer.groups = layer.weight.shape[0] * layer.weight.shape[1]
+    except (KeyError, RuntimeError) as error:
+        raise ValueError(f"these are no {network.arch} of equal widths: {' '.join(str(error).split())}") from None
+    return net.train()
 
 
 class _Recorder(fx.Tracer):

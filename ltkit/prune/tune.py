@@ -1,21 +1,28 @@
-"""Training of single plain networks: after a selection, and the control from fresh weights (greedy_bounds.md P6).
+"""Training of plain networks: after a selection, and the control from fresh weights (greedy_bounds.md P6).
 
-The lab trains cohorts of one architecture. Slim networks differ in every width, so each is trained alone, by plain SGD
-on data that is one tensor. Everything here works in place on the module that it is given, but for `fresh`.
+The lab trains cohorts of one architecture. Slim networks differ in every width, so each is trained alone, or with those
+that have the same widths, by plain SGD on data that is one tensor. Everything here works in place, but for `fresh`.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from ..models.initial import draw
+from ..models.plain import cohort_of
 from ..seeds import generator
+from ..train.optim import sgd
 from .small_maps import small_maps
+
+if TYPE_CHECKING:
+    from ..spec import Network
 
 IMAGES_AT_ONCE = 1024  # where no gradient is needed
 DRAW = 1000  # of fresh weights; those of runs are below, so these are nobody's θ_0
@@ -39,25 +46,64 @@ def tune(
     depend on `seed` alone. Each epoch leaves its last, incomplete batch out; a batch is at most the whole set.
     ValueError for images without labels.
     """
-    if not 0 < len(images) == len(labels):
-        raise ValueError(f"as many labels as images are needed, at least one: {len(labels)} and {len(images)}")
-    batch = min(batch_size, len(images))
-    per_epoch = len(images) // batch
-    total = epochs * per_epoch
     optimizer = torch.optim.SGD(module.parameters(), lr, momentum, weight_decay=weight_decay, fused=True)
     module.train()
     with small_maps(module):
-        for step in range(total):
-            if step % per_epoch == 0:
-                order = torch.randperm(len(images), generator=generator("tune", seed, step // per_epoch))
-                batches = order.to(images.device).split(batch)
-            chosen = batches[step % per_epoch]
-            optimizer.param_groups[0]["lr"] = lr * 0.5 * (1 + math.cos(math.pi * step / total))
+        for chosen, factor in _steps(images, labels, epochs, batch_size, seed):
+            optimizer.param_groups[0]["lr"] = lr * factor
             optimizer.zero_grad()
             F.cross_entropy(module(images[chosen]), labels[chosen]).backward()
             optimizer.step()
     optimizer.zero_grad()
     module.eval()
+
+
+def tune_together(
+    modules: Sequence[nn.Module],
+    network: Network,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    classes: int,
+    lrs: Sequence[float],
+    epochs: int,
+    batch_size: int,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    seed: int = 0,
+) -> None:
+    """`tune` for several slim copies of `network` as one cohort, each with a learning rate of its own.
+
+    The same but for rounding. ValueError if their widths aren't equal.
+    """
+    channels, height, width = images.shape[1:]
+    net = cohort_of(network, (channels, height, width), classes, [module.state_dict() for module in modules])
+    weights = list(net.parameters())
+    rates = [w.new_tensor([-lr for lr in lrs]).view(-1, *[1] * (w.dim() - 1)) for w in weights]
+    decays = [torch.full_like(rate, weight_decay) for rate in rates] if weight_decay else None
+    slots = [[torch.zeros_like(w) for w in weights]] if momentum else []
+    for chosen, factor in _steps(images, labels, epochs, batch_size, seed):
+        x, y = (t[chosen].expand(len(modules), *[-1] * t.dim()) for t in (images, labels))
+        loss = F.cross_entropy(net(x).flatten(0, 1), y.flatten(), reduction="sum") / len(chosen)
+        grads = torch.autograd.grad(loss, weights)
+        with torch.no_grad():
+            sgd(weights, weights, grads, [factor * rate for rate in rates], decays, slots, momentum, nesterov=False)
+    for r, module in enumerate(modules):
+        module.load_state_dict({name: t[r] for name, t in net.state_dict().items()}, strict=False)
+        module.eval()
+
+
+def _steps(images: Tensor, labels: Tensor, epochs: int, batch_size: int, seed: int) -> Iterator[tuple[Tensor, float]]:
+    """Which images (B,) a step is made of, and its share of the learning rate."""
+    if not 0 < len(images) == len(labels):
+        raise ValueError(f"as many labels as images are needed, at least one: {len(labels)} and {len(images)}")
+    batch = min(batch_size, len(images))
+    per_epoch = len(images) // batch
+    for step in range(epochs * per_epoch):
+        if step % per_epoch == 0:
+            order = torch.randperm(len(images), generator=generator("tune", seed, step // per_epoch))
+            batches = order.to(images.device).split(batch)
+        yield batches[step % per_epoch], 0.5 * (1 + math.cos(math.pi * step / (epochs * per_epoch)))
 
 
 def fresh(module: fx.GraphModule, seed: int, scheme: str = "kaiming_normal") -> fx.GraphModule:

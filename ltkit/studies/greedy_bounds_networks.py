@@ -12,7 +12,7 @@ import functools
 import itertools
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -24,11 +24,12 @@ from .. import data
 from ..data.batch import normalise
 from ..lab import Lab
 from ..lab.measured import measured
+from ..lab.sizes import best_size
 from ..models.plain import torch_module
 from ..prune.greedy_stops import Budget, Discrepancy, Stop
 from ..prune.network import Layer, Pruned, greedy_network
 from ..prune.slim import fold, latency
-from ..prune.tune import accuracy, fresh, recalibrate, tune
+from ..prune.tune import accuracy, fresh, recalibrate, tune, tune_together
 from ..spec import Run, Task
 from .gradient_flow_measures import sound, training_images
 from .greedy_bounds import dense, runs, scheme
@@ -89,12 +90,19 @@ def _splits(task: Task, root: str | None, calibration: int, device: torch.device
     return [(x.to(device), y.to(device)) for x, y in splits]
 
 
-def tuned(given: Trained, module: fx.GraphModule, epochs: int, lr: float) -> float:
-    """Test accuracy (percent) after training a copy of a network for so long."""
-    new, p = copy.deepcopy(module), given.params
-    kept = {"batch_size": p.batch_size, "momentum": p.momentum, "weight_decay": p.weight_decay}
-    tune(new, *given.train, lr=lr, epochs=epochs, seed=given.seed, **kept)  # type: ignore[arg-type]
-    return accuracy(new, *given.test)
+def tuned(given: Trained, modules: Sequence[fx.GraphModule], epochs: int, lrs: Sequence[float]) -> list[float]:
+    """Test accuracies (percent) after training copies of networks of equal widths for so long."""
+    new, p = [copy.deepcopy(module) for module in modules], given.params
+    kept: Any = {"batch_size": p.batch_size, "momentum": p.momentum, "weight_decay": p.weight_decay}
+    kept |= {"epochs": epochs, "seed": given.seed}
+    size = best_size(given.run, given.shape, given.classes, given.train[0].device)
+    for at in range(0, len(new), size):
+        some, rates = new[at : at + size], lrs[at : at + size]
+        if len(some) == 1:
+            tune(some[0], *given.train, lr=rates[0], **kept)
+        else:
+            tune_together(some, given.run.network, *given.train, classes=given.classes, lrs=rates, **kept)
+    return [accuracy(module, *given.test) for module in new]
 
 
 def stop(budget: float) -> Budget:
@@ -128,44 +136,61 @@ def _of(params: Params, lab: Lab, name: str, seed: int) -> Rows:
     """One dense network, all rules and budgets."""
     given = trained(params, lab, name, seed)
     whole = {"network": name, "seed": seed, "run": given.run.name, "dense": accuracy(given.module, *given.test)}
-    whole["dense_tuned"] = tuned(given, given.module, params.tune_epochs, params.tune_lr)
-    scratch: dict[tuple[int, ...], dict[str, float]] = {}
+    (whole["dense_tuned"],) = tuned(given, [given.module], params.tune_epochs, [params.tune_lr])
     rows: list[dict[str, Any]] = []
     for budget in params.budgets_of(name):
+        equal: dict[tuple[int, ...], list[_Slimmed]] = {}
         for rule in params.rules_of(name, budget):
-            told, widths, layers = _pruned(given, rule, budget)
-            if widths not in scratch:
-                scratch[widths] = _scratch(given, told.pop("module"))
-            told.pop("module", None)
-            found = {**whole, "rule": rule, "budget": budget, **told, **scratch[widths]}
-            rows += [{**found, **layer} for layer in layers]
+            slimmed = _pruned(given, rule, budget)
+            equal.setdefault(tuple(layer["kept"] for layer in slimmed.layers), []).append(slimmed)
+        for group in equal.values():
+            for slimmed, after in zip(group, _trained_on(given, [one.module for one in group]), strict=True):
+                rows += [{**whole, **slimmed.told, **after, **layer} for layer in slimmed.layers]
     return pd.DataFrame(rows, columns=[*SLIM, *LAYERS])
 
 
-def _pruned(given: Trained, rule: str, budget: float) -> tuple[dict[str, Any], tuple[int, ...], list[dict[str, Any]]]:
-    """What one pruning gave: the numbers of the network, its widths, and a row a layer."""
-    params, begun = given.params, time.thread_time()
+@dataclass(frozen=True, eq=False)
+class _Slimmed:
+    """A network as it was selected."""
+
+    module: fx.GraphModule
+    told: dict[str, Any]  # the numbers of the network
+    layers: list[dict[str, Any]]
+
+
+def _pruned(given: Trained, rule: str, budget: float) -> _Slimmed:
+    begun = time.thread_time()
     found = prune(given, rule, stop(budget))
     seconds = time.thread_time() - begun
-    again = rule in LOCAL and rule != "negative"
     statistics = copy.deepcopy(found.module)
     recalibrate(statistics, given.calibration[0])
     told: dict[str, Any] = {
+        "rule": rule,
+        "budget": budget,
         "multiply_adds": found.after.multiply_adds / found.before.multiply_adds,
         "parameters": found.after.parameters / found.before.parameters,
         "before": accuracy(found.module, *given.test),
-        "tuned": tuned(given, found.module, params.tune_epochs, params.tune_lr),
         "recalibrated": accuracy(statistics, *given.test),
         "reweighted": math.nan,
         **_apart(given, found),
         "passes": sum(layer.passes for layer in found.layers),
         "seconds": seconds,
-        "module": found.module,
     }
-    if again:
+    if rule in LOCAL and rule != "negative":
         told["reweighted"] = accuracy(prune(given, rule, stop(budget), reweight=True).module, *given.test)
     layers = [{**_layer(layer), "relative": layer.relative, "chosen": layer.rule} for layer in found.layers]
-    return told, tuple(row["kept"] for row in layers), layers
+    return _Slimmed(found.module, told, layers)
+
+
+def _trained_on(given: Trained, modules: list[fx.GraphModule]) -> list[dict[str, float]]:
+    """What training makes of slim networks of equal widths: of each, and of the same from fresh weights.
+
+    Those for as long as tuning takes, and with the dense training on top.
+    """
+    p, new = given.params, fresh(modules[0], given.seed, scheme(given.name))
+    *after, scratch = tuned(given, [*modules, new], p.tune_epochs, [p.tune_lr] * len(modules) + [p.lr])
+    (longer,) = tuned(given, [new], p.epochs_of(given.name) + p.tune_epochs, [p.lr])
+    return [{"tuned": accuracy, "scratch": scratch, "scratch_full": longer} for accuracy in after]
 
 
 @torch.no_grad()
@@ -182,16 +207,6 @@ def _apart(given: Trained, found: Pruned) -> dict[str, float]:
 def _layer(layer: Layer) -> dict[str, Any]:
     group = layer.choice.group
     return {"layer": group.producer, "width": group.channels, "kept": len(layer.choice.kept)}
-
-
-def _scratch(given: Trained, module: fx.GraphModule) -> dict[str, float]:
-    """The same slim network from fresh weights: for as long as tuning takes, and with the dense training on top."""
-    params, new = given.params, fresh(module, given.seed, scheme(given.name))
-    longer = params.epochs_of(given.name) + params.tune_epochs
-    return {
-        "scratch": tuned(given, new, params.tune_epochs, params.lr),
-        "scratch_full": tuned(given, new, longer, params.lr),
-    }
 
 
 @measured(runs)
