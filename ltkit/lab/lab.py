@@ -42,7 +42,8 @@ log = logging.getLogger("ltkit")
 
 Compile = Literal["auto", "always", "never"]
 
-atexit.register(gc.freeze)  # a process with torch ends a second sooner if its modules aren't searched for garbage
+if os.environ.get("LTKIT_HEADLESS"):  # a report's kernel ends a second sooner without a last search for garbage
+    atexit.register(gc.freeze)
 
 
 @dataclass
