@@ -49,7 +49,7 @@ def tune(
     optimizer = torch.optim.SGD(module.parameters(), lr, momentum, weight_decay=weight_decay, fused=True)
     module.train()
     with small_maps(module):
-        for chosen, factor in _steps(images, labels, epochs, batch_size, seed):
+        for (chosen,), factor in _steps(images, labels, epochs, batch_size, [seed]):
             optimizer.param_groups[0]["lr"] = lr * factor
             optimizer.zero_grad()
             F.cross_entropy(module(images[chosen]), labels[chosen]).backward()
@@ -66,13 +66,13 @@ def tune_together(
     *,
     classes: int,
     lrs: Sequence[float],
+    seeds: Sequence[int],
     epochs: int,
     batch_size: int,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
-    seed: int = 0,
 ) -> None:
-    """`tune` for several slim copies of `network` as one cohort, each with a learning rate of its own.
+    """`tune` for several slim copies of `network` as one cohort, each with a learning rate and a seed of its own.
 
     The same but for rounding. ValueError if their widths aren't equal.
     """
@@ -82,10 +82,9 @@ def tune_together(
     rates = [w.new_tensor([-lr for lr in lrs]).view(-1, *[1] * (w.dim() - 1)) for w in weights]
     decays = [torch.full_like(rate, weight_decay) for rate in rates] if weight_decay else None
     slots = [[torch.zeros_like(w) for w in weights]] if momentum else []
-    for chosen, factor in _steps(images, labels, epochs, batch_size, seed):
-        x, y = (t[chosen].expand(len(modules), *[-1] * t.dim()) for t in (images, labels))
-        loss = F.cross_entropy(net(x).flatten(0, 1), y.flatten(), reduction="sum") / len(chosen)
-        grads = torch.autograd.grad(loss, weights)
+    for chosen, factor in _steps(images, labels, epochs, batch_size, seeds):
+        loss = F.cross_entropy(net(images[chosen]).flatten(0, 1), labels[chosen].flatten(), reduction="sum")
+        grads = torch.autograd.grad(loss / chosen.shape[1], weights)
         with torch.no_grad():
             sgd(weights, weights, grads, [factor * rate for rate in rates], decays, slots, momentum, nesterov=False)
     for r, module in enumerate(modules):
@@ -93,17 +92,21 @@ def tune_together(
         module.eval()
 
 
-def _steps(images: Tensor, labels: Tensor, epochs: int, batch_size: int, seed: int) -> Iterator[tuple[Tensor, float]]:
-    """Which images (B,) a step is made of, and its share of the learning rate."""
+def _steps(
+    images: Tensor, labels: Tensor, epochs: int, batch_size: int, seeds: Sequence[int]
+) -> Iterator[tuple[Tensor, float]]:
+    """Which images a step is made of for each seed (R, B), and its share of the learning rate."""
     if not 0 < len(images) == len(labels):
         raise ValueError(f"as many labels as images are needed, at least one: {len(labels)} and {len(images)}")
     batch = min(batch_size, len(images))
     per_epoch = len(images) // batch
     for step in range(epochs * per_epoch):
-        if step % per_epoch == 0:
-            order = torch.randperm(len(images), generator=generator("tune", seed, step // per_epoch))
-            batches = order.to(images.device).split(batch)
-        yield batches[step % per_epoch], 0.5 * (1 + math.cos(math.pi * step / (epochs * per_epoch)))
+        epoch, place = divmod(step, per_epoch)
+        if not place:
+            orders = [torch.randperm(len(images), generator=generator("tune", seed, epoch)) for seed in seeds]
+            order = torch.stack(orders).to(images.device)
+        share = 0.5 * (1 + math.cos(math.pi * step / (epochs * per_epoch)))
+        yield order[:, place * batch : (place + 1) * batch], share
 
 
 def fresh(module: fx.GraphModule, seed: int, scheme: str = "kaiming_normal") -> fx.GraphModule:

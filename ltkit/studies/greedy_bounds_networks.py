@@ -1,8 +1,8 @@
 """Whole networks in the greedy-bounds study: pruned by every rule, tuned, and trained from scratch as the control.
 
-A budget gives every layer the same density, so at a budget all rules leave networks of the same widths, and share what
-is trained from fresh weights. Nothing here is a run of the store: slim networks are trained where they are made
-(`ltkit.prune.tune`), on the training images as they are.
+A budget gives every layer the same density, so at a budget nearly all rules leave networks of the same widths: these
+are tuned as one cohort, and share what is trained from fresh weights, all seeds together. Nothing here is a run of the
+store: slim networks are trained where they are made (`ltkit.prune.tune`), on the training images as they are.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, fx
@@ -26,9 +27,10 @@ from ..lab import Lab
 from ..lab.measured import measured
 from ..lab.sizes import best_size
 from ..models.plain import torch_module
+from ..prune.channels import groups
 from ..prune.greedy_stops import Budget, Discrepancy, Stop
 from ..prune.network import Layer, Pruned, greedy_network
-from ..prune.slim import fold, latency
+from ..prune.slim import fold, latency, remove
 from ..prune.tune import accuracy, fresh, recalibrate, tune, tune_together
 from ..spec import Run, Task
 from .gradient_flow_measures import sound, training_images
@@ -90,18 +92,20 @@ def _splits(task: Task, root: str | None, calibration: int, device: torch.device
     return [(x.to(device), y.to(device)) for x, y in splits]
 
 
-def tuned(given: Trained, modules: Sequence[fx.GraphModule], epochs: int, lrs: Sequence[float]) -> list[float]:
-    """Test accuracies (percent) after training copies of networks of equal widths for so long."""
+def tuned(
+    given: Trained, modules: Sequence[fx.GraphModule], epochs: int, lr: float, seeds: Sequence[int]
+) -> list[float]:
+    """Test accuracies (percent) after training copies of networks of equal widths for so long, on the given images."""
     new, p = [copy.deepcopy(module) for module in modules], given.params
-    kept: Any = {"batch_size": p.batch_size, "momentum": p.momentum, "weight_decay": p.weight_decay}
-    kept |= {"epochs": epochs, "seed": given.seed}
+    kept: Any = {"epochs": epochs, "batch_size": p.batch_size, "momentum": p.momentum, "weight_decay": p.weight_decay}
     size = best_size(given.run, given.shape, given.classes, given.train[0].device)
     for at in range(0, len(new), size):
-        some, rates = new[at : at + size], lrs[at : at + size]
+        some, own = new[at : at + size], seeds[at : at + size]
         if len(some) == 1:
-            tune(some[0], *given.train, lr=rates[0], **kept)
+            tune(some[0], *given.train, lr=lr, seed=own[0], **kept)
         else:
-            tune_together(some, given.run.network, *given.train, classes=given.classes, lrs=rates, **kept)
+            lrs = [lr] * len(some)
+            tune_together(some, given.run.network, *given.train, classes=given.classes, lrs=lrs, seeds=own, **kept)
     return [accuracy(module, *given.test) for module in new]
 
 
@@ -127,26 +131,60 @@ def pruned(params: Params, lab: Lab) -> Rows:
     What is one number a network stands in each of its layers' rows: see `slim` and `kept`.
     """
     work = [functools.partial(_of, params, lab, *cell) for cell in cells(params, lab, params.every, params.seeds)]
-    found = side_by_side(work, lab)
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=[*SLIM, *LAYERS])
+    if not work:
+        return pd.DataFrame(columns=[*SLIM, *LAYERS])
+    found = pd.concat(side_by_side(work, lab), ignore_index=True)
+    sizes = found.groupby(["network", "widths"], sort=False, as_index=False).agg(seeds=("seed", "unique"))
+    others = [functools.partial(_tuned, params, lab, name) for name in found["network"].unique()]
+    others += [
+        functools.partial(_fresh, params, lab, s.network, s.widths, s.seeds.tolist()) for s in sizes.itertuples()
+    ]
+    made = side_by_side(others, lab)
+    whole, slim = (pd.concat([t for t in made if ("widths" in t) == kind], ignore_index=True) for kind in (False, True))
+    both = found.merge(whole, on=["network", "seed"]).merge(slim, on=["network", "widths", "seed"])
+    return both[[*SLIM, *LAYERS]]
 
 
 @measured(runs)  # one by one too: at larger scales this takes an hour, and may be interrupted
 def _of(params: Params, lab: Lab, name: str, seed: int) -> Rows:
-    """One dense network, all rules and budgets."""
+    """One dense network by all rules and budgets, selected and tuned; `widths` are those of its layers in one text."""
     given = trained(params, lab, name, seed)
     whole = {"network": name, "seed": seed, "run": given.run.name, "dense": accuracy(given.module, *given.test)}
-    (whole["dense_tuned"],) = tuned(given, [given.module], params.tune_epochs, [params.tune_lr])
     rows: list[dict[str, Any]] = []
     for budget in params.budgets_of(name):
-        equal: dict[tuple[int, ...], list[_Slimmed]] = {}
+        equal: dict[str, list[_Slimmed]] = {}
         for rule in params.rules_of(name, budget):
             slimmed = _pruned(given, rule, budget)
-            equal.setdefault(tuple(layer["kept"] for layer in slimmed.layers), []).append(slimmed)
-        for group in equal.values():
-            for slimmed, after in zip(group, _trained_on(given, [one.module for one in group]), strict=True):
-                rows += [{**whole, **slimmed.told, **after, **layer} for layer in slimmed.layers]
-    return pd.DataFrame(rows, columns=[*SLIM, *LAYERS])
+            equal.setdefault("-".join(str(layer["kept"]) for layer in slimmed.layers), []).append(slimmed)
+        for widths, group in equal.items():
+            modules = [one.module for one in group]
+            after = tuned(given, modules, params.tune_epochs, params.tune_lr, [seed] * len(group))
+            for one, reached in zip(group, after, strict=True):
+                rows += [{**whole, "widths": widths, **one.told, "tuned": reached, **layer} for layer in one.layers]
+    return pd.DataFrame(rows)
+
+
+@measured(runs)
+def _tuned(params: Params, lab: Lab, name: str) -> Rows:
+    """The dense networks of all seeds after training on for as long as slim ones are tuned."""
+    seeds = [seed for _, seed in cells(params, lab, [name], params.seeds)]
+    given = [trained(params, lab, name, seed) for seed in seeds]
+    after = tuned(given[0], [one.module for one in given], params.tune_epochs, params.tune_lr, seeds)
+    return pd.DataFrame({"network": name, "seed": seeds, "dense_tuned": after})
+
+
+@measured(runs)
+def _fresh(params: Params, lab: Lab, name: str, widths: str, seeds: list[int]) -> Rows:
+    """Slim networks from fresh weights: for as long as tuning takes, and with the dense training on top."""
+    given = trained(params, lab, name, seeds[0])
+    small, image = copy.deepcopy(given.module), given.test[0][:1]
+    for group, count in zip(groups(small), widths.split("-"), strict=True):
+        remove(small, group, np.arange(int(count)), image)
+    starts = [fresh(small, seed, scheme(name)) for seed in seeds]
+    short = tuned(given, starts, params.tune_epochs, params.lr, seeds)
+    longer = tuned(given, starts, params.epochs_of(name) + params.tune_epochs, params.lr, seeds)
+    told = {"network": name, "widths": widths, "seed": seeds}
+    return pd.DataFrame({**told, "scratch": short, "scratch_full": longer})
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,17 +218,6 @@ def _pruned(given: Trained, rule: str, budget: float) -> _Slimmed:
         told["reweighted"] = accuracy(prune(given, rule, stop(budget), reweight=True).module, *given.test)
     layers = [{**_layer(layer), "relative": layer.relative, "chosen": layer.rule} for layer in found.layers]
     return _Slimmed(found.module, told, layers)
-
-
-def _trained_on(given: Trained, modules: list[fx.GraphModule]) -> list[dict[str, float]]:
-    """What training makes of slim networks of equal widths: of each, and of the same from fresh weights.
-
-    Those for as long as tuning takes, and with the dense training on top.
-    """
-    p, new = given.params, fresh(modules[0], given.seed, scheme(given.name))
-    *after, scratch = tuned(given, [*modules, new], p.tune_epochs, [p.tune_lr] * len(modules) + [p.lr])
-    (longer,) = tuned(given, [new], p.epochs_of(given.name) + p.tune_epochs, [p.lr])
-    return [{"tuned": accuracy, "scratch": scratch, "scratch_full": longer} for accuracy in after]
 
 
 @torch.no_grad()
