@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -63,7 +65,7 @@ def quick(module: fx.GraphModule, image: Tensor) -> fx.GraphModule:
     """A copy that gives the same logits for images as large as `image` (1, C, H, W), sooner, and only in eval mode.
 
     BatchNorm is folded into the convolution before it; of a kernel that meets one pixel and padding only the middle is
-    left. Nodes and layers keep their names.
+    left, and the rest is a product. Nodes and layers keep their names.
     """
     new = copy.deepcopy(module).eval()
     for node in list(new.graph.nodes):
@@ -79,11 +81,18 @@ def quick(module: fx.GraphModule, image: Tensor) -> fx.GraphModule:
         conv = _module(new, node)
         if isinstance(conv, nn.Conv2d) and run.env[node.all_input_nodes[0]].shape[2:] == (1, 1):
             size = conv.kernel_size[0]
-            if size > 1 and conv.kernel_size == (size, size) and conv.padding == (size // 2, size // 2):
+            if conv.kernel_size == (size, size) and conv.padding == (size // 2, size // 2):
                 at = size // 2
                 conv.weight = nn.Parameter(conv.weight[:, :, at : at + 1, at : at + 1].clone())
                 conv.kernel_size, conv.padding = (1, 1), (0, 0)
+                if conv.groups == 1:
+                    conv.forward = partial(_pixel, conv)  # type: ignore[method-assign]
     return new
+
+
+def _pixel(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """What a 1x1 convolution gives for maps of one pixel (B, C, 1, 1); torch's takes twice as long."""
+    return F.linear(x.flatten(1), conv.weight.flatten(1), conv.bias)[..., None, None]
 
 
 def _module(module: fx.GraphModule, node: fx.Node) -> nn.Module | None:

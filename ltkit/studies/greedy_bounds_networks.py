@@ -120,7 +120,8 @@ def prune(given: Trained, rule: str, until: Stop, **options: Any) -> Pruned:
         rule, options = "local", {"target": "original", **options}
     if rule == "label_loss":
         options = {"labels": given.calibration[1], **options}
-    plain = {"shortlist": given.params.shortlist, "judge": given.validation[0], "seed": given.seed}
+    judge = given.validation[0] if rule == "better" else None  # the others have nothing to choose between
+    plain = {"shortlist": given.params.shortlist, "judge": judge, "seed": given.seed}
     return greedy_network(given.module, given.calibration[0], stop=until, rule=rule, **{**plain, **options})
 
 
