@@ -22,10 +22,10 @@ def multiplications(network: Network, shape: tuple[int, int, int], classes: int)
         places = output.shape[-1] * output.shape[-2] if isinstance(layer, Conv) else 1
         total += layer.get_parameter("weight").numel() * places
 
-    with torch.device("meta"):
-        net = build(network, shape, classes).eval()
-        for layer in net.modules():
-            if isinstance(layer, Conv | Linear):
-                layer.register_forward_hook(count)
+    net = build(network, shape, classes).eval()
+    for layer in net.modules():
+        if isinstance(layer, Conv | Linear):
+            layer.register_forward_hook(count)
+    with torch.no_grad():  # a real image: torch would load its compiler, for two seconds, to do without one
         net(torch.zeros(1, 1, *shape))
     return total

@@ -30,17 +30,19 @@ def torch_module(
     Logits are the cohort's, up to rounding. Type and device are those of the weights. ValueError for weights that are
     missing, left over, or don't fit each other.
     """
-    with torch.device("meta"):
-        net = build(network, shape, classes).eval()
+    net = build(network, shape, classes).eval()
+    with torch.no_grad():  # on real images: torch would load its compiler, for two seconds, to do without them
         graph = _Recorder(torch.zeros(1, 1, *shape)).trace(net)
-        for node in graph.nodes:
-            node.meta.clear()
-            _ordinary(node, net, weights)
+    for node in graph.nodes:
+        node.meta.clear()
+        _ordinary(node, net, weights)
     graph.lint()
     module = fx.GraphModule(net, graph, class_name=network.arch).eval()
     try:
-        module(torch.zeros(1, *shape, device="meta"))
         module.load_state_dict({name: tensor.detach().clone() for name, tensor in weights.items()}, assign=True)
+        like = next(module.parameters())
+        with torch.no_grad():
+            module(like.new_zeros(1, *shape))
     except RuntimeError as error:
         raise ValueError(f"these are no weights of {network.arch}: {' '.join(str(error).split())}") from None
     return module
@@ -118,7 +120,8 @@ def _ordinary(node: fx.Node, net: nn.Module, weights: Mapping[str, Tensor]) -> N
         if isinstance(layer, nn.Identity):
             _drop(node)
         else:
-            net.set_submodule(name, _layer(layer, name, weights))
+            with torch.device("meta"):  # its own fresh weights would be drawn in vain
+                net.set_submodule(name, _layer(layer, name, weights))
     elif node.op == "call_function" and node.target is fold:
         _drop(node)
     elif node.op == "call_function" and node.target is unfold:

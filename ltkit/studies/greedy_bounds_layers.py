@@ -144,7 +144,9 @@ def standard_errors(layer: Layer, given: bounds.Geometry, neurons: int, draws: i
     phi, stream = layer.phi - layer.phi.mean(axis=0), generator("greedy draws", *layer.labels.values())
     order = np.random.default_rng(int(stream.initial_seed())).random((draws, len(phi)))
     chosen = np.argpartition(order, neurons - 1, axis=1)[:, :neurons]
-    found = np.array([float(h @ h) for h in (phi[rows].mean(axis=0) for rows in chosen)])
+    weights = np.zeros((draws, len(phi)))  # a product of all draws at once: one by one they take ten times as long
+    np.put_along_axis(weights, chosen, 1 / neurons, axis=1)
+    found = ((weights @ phi) ** 2).sum(axis=1)
     apart = found.mean() - float(bounds.b7(given.spread, neurons, len(phi)))
     error = found.std(ddof=1) / math.sqrt(draws)
     if error > 1e-12 * given.spread:
