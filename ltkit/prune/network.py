@@ -86,7 +86,8 @@ def greedy_network(
     met, labels that are missing or that the rule doesn't read, and label_loss with a stop at a discrepancy.
     """
     _check(rule, stop, labels)
-    original = copy.deepcopy(module).eval()
+    ready = not any(layer.training for layer in module.modules())
+    original = module if ready else copy.deepcopy(module).eval()
     net, wanted, image = copy.deepcopy(original), _wanted(original, layers), calibration[:1]
     counts = budget_counts(net, wanted, stop, image) if isinstance(stop, Budget) else {}
     before, graph, difference = cost(net, image), dependencies(net, image), 0.0

@@ -140,7 +140,7 @@ def pruned(params: Params, lab: Lab) -> Rows:
     others += [
         functools.partial(_fresh, params, lab, s.network, s.widths, s.seeds.tolist()) for s in sizes.itertuples()
     ]
-    made = side_by_side(others, lab)
+    made = side_by_side(reversed(others), lab)  # the longest first
     whole, slim = (pd.concat([t for t in made if ("widths" in t) == kind], ignore_index=True) for kind in (False, True))
     both = found.merge(whole, on=["network", "seed"]).merge(slim, on=["network", "widths", "seed"])
     return both[[*SLIM, *LAYERS]]
