@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import subprocess
 import sys
@@ -563,6 +564,8 @@ def test_a_verdict_as_texts():
     }
     assert (second["effect"], second["interval"], second["n"], second["published"]) == ("", "", "", "")
     assert second["reason"] == "no data"
+    (twice,) = existence.verdict_frame([verdict(margin=math.log10(2))], EXISTENCE)["margin"]
+    assert twice == "0.301"
     assert existence.verdict_frame([], EXISTENCE).empty
 
 

@@ -156,7 +156,7 @@ def _told(cell: Any, several: bool) -> str:
     effect = ""
     if math.isfinite(cell["effect"]):
         effect = f" {effect_text(cell)}"
-        margin = f"margin {number(cell['margin'])}, " if math.isfinite(cell["margin"]) else ""
+        margin = f"margin {number(cell['margin'], 3)}, " if math.isfinite(cell["margin"]) else ""
         notes.insert(0, f"{cell['unit']}; {margin}n {cell['n']}")
     return word(cell["verdict"]) + effect + "".join(_note(text) for text in notes if text) + _runs(cell["runs"])
 

@@ -43,10 +43,10 @@ def counts(verdicts: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     return {word: listed.count(word) for word in WORDS}
 
 
-def number(value: Any) -> str:
-    """A given number as it was given; other values as they are."""
+def number(value: Any, digits: int = 6) -> str:
+    """A given number as it was given, up to so many digits; other values as they are."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return f"{value:.6g}".replace("-", "−") if is_number else "" if value is None else str(value)
+    return f"{value:.{digits}g}".replace("-", "−") if is_number else "" if value is None else str(value)
 
 
 def signed(value: Any) -> str:

@@ -41,7 +41,7 @@ def verdict_frame(verdicts: Iterable[Verdict | Mapping[str, Any]], claims: Itera
                 "effect": signed(told.get("effect")),
                 "interval": "" if low is None or high is None else f"{signed(low)} to {signed(high)}",
                 "unit": told.get("unit") or "",
-                "margin": number(told.get("margin")),
+                "margin": number(told.get("margin"), 3),
                 "n": str(told.get("n") or ""),
                 "published": number(told.get("published")) + source,
                 "setting": named(told.get("setting") or ""),
