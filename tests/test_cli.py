@@ -270,12 +270,12 @@ def notebook(folder: Path, *cells: str) -> Path:
     return path
 
 
-def test_running_a_notebook_loads_no_grammar_of_addresses(toy: Path) -> None:
+def test_running_a_notebook_loads_no_grammar_of_addresses_and_nothing_for_pages(toy: Path) -> None:
     path = notebook(toy)
     code = (
         "import sys\nfrom ltkit.cli import main\n"
         "try: main(sys.argv[1:])\nexcept SystemExit as end: print(end.code or 0)\n"
-        "print('lark' in sys.modules)\nimport rfc3987_syntax"  # still there for whoever asks for it
+        "print(bool({'lark', 'bs4'} & set(sys.modules)))\nimport rfc3987_syntax"  # still there for whoever asks for it
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "run", path], cwd=toy, capture_output=True, text=True, check=False

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +33,16 @@ class Failure:
 
 
 def execute(
-    notebook: Path, output: Path, parameters: Mapping[str, Any], settings: Mapping[str, str | None]
+    notebook: Path,
+    output: Path,
+    parameters: Mapping[str, Any],
+    settings: Mapping[str, str | None],
+    meanwhile: Callable[[], object] | None = None,
 ) -> Failure | None:
     """Executes `notebook` into `output`, which is complete up to the first failing cell; None means all went well.
 
-    `settings` are environment variables for the kernel (None: leave as it is). The kernel works in a temporary folder,
+    `settings` are environment variables for the kernel (None: leave as it is). `meanwhile` is called in a thread while
+    the kernel starts and works. The kernel works in a temporary folder,
     so that nothing hangs on where the command was typed, with this very package, and with nobody's IPython profile.
     """
     with tempfile.TemporaryDirectory(prefix="ltkit-", ignore_cleanup_errors=True) as scratch:
@@ -53,14 +57,20 @@ def execute(
         }
         made = Path(scratch) / notebook.name  # so that an interrupted call leaves the earlier output alone
         with _environ(variables):
-            failure = _attempt(notebook, made, parameters, scratch)
+            failure = _attempt(notebook, made, parameters, scratch, meanwhile)
             if failure and failure.kind == "RuntimeError" and failure.message.startswith(TELLS_OF_START):
                 failure = _attempt(notebook, made, parameters, scratch)  # a busy machine: once more
         _publish(made if made.exists() else notebook, output)
     return failure
 
 
-def _attempt(notebook: Path, output: Path, parameters: Mapping[str, Any], scratch: str) -> Failure | None:
+def _attempt(
+    notebook: Path,
+    output: Path,
+    parameters: Mapping[str, Any],
+    scratch: str,
+    meanwhile: Callable[[], object] | None = None,
+) -> Failure | None:
     with _without("rfc3987_syntax"):  # jsonschema's check of addresses, two seconds to import; notebooks have none
         import papermill
         from nbclient.exceptions import DeadKernelError
@@ -72,7 +82,7 @@ def _attempt(notebook: Path, output: Path, parameters: Mapping[str, Any], scratc
     ipc = {"transport": "ipc"} if os.name == "posix" and len(scratch) < 50 else {}
     log = Path(scratch) / "kernel.log"  # what the kernel process itself says is for nobody, unless it dies
     with log.open("w") as kernel_log:
-        papermill_engines.register("ltkit", _engine(NBClientEngine, kernel_log))
+        papermill_engines.register("ltkit", _engine(NBClientEngine, kernel_log, meanwhile))
         try:
             papermill.execute_notebook(
                 str(notebook),
@@ -104,7 +114,7 @@ def _attempt(notebook: Path, output: Path, parameters: Mapping[str, Any], scratc
     return None
 
 
-def _engine(base: Any, kernel_log: IO[str]) -> Any:
+def _engine(base: Any, kernel_log: IO[str], meanwhile: Callable[[], object] | None) -> Any:
     """papermill's own engine, but for where the kernel process writes its own messages."""
     from papermill.clientwrap import PapermillNotebookClient
 
@@ -116,17 +126,11 @@ def _engine(base: Any, kernel_log: IO[str]) -> Any:
             client = PapermillNotebookClient(
                 nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, stderr_file=stderr_file, config=config
             )
-            threading.Thread(target=_load_ahead).start()
+            if meanwhile is not None:
+                threading.Thread(target=meanwhile).start()
             return client.execute(stderr=kernel_log)
 
     return Engine
-
-
-def _load_ahead() -> None:
-    """Imports what the page will be made with, which takes a second or two, while the kernel works."""
-    importlib.import_module("nbconvert")
-    importlib.import_module("bs4")
-    importlib.import_module(".index", __package__)
 
 
 @contextmanager

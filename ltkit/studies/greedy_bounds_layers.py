@@ -144,7 +144,7 @@ def standard_errors(layer: Layer, given: bounds.Geometry, neurons: int, draws: i
     phi, stream = layer.phi - layer.phi.mean(axis=0), generator("greedy draws", *layer.labels.values())
     order = np.random.default_rng(int(stream.initial_seed())).random((draws, len(phi)))
     chosen = np.argpartition(order, neurons - 1, axis=1)[:, :neurons]
-    weights = np.zeros((draws, len(phi)))  # a product of all draws at once: one by one they take ten times as long
+    weights = np.zeros((draws, len(phi)))  # one product for all draws
     np.put_along_axis(weights, chosen, 1 / neurons, axis=1)
     found = ((weights @ phi) ** 2).sum(axis=1)
     apart = found.mean() - float(bounds.b7(given.spread, neurons, len(phi)))

@@ -52,7 +52,7 @@ def difference(a: pd.Series, b: pd.Series) -> pd.Series:
         if series.index.has_duplicates:
             twice = series.index[series.index.duplicated()].unique().tolist()
             raise ValueError(f"the {side} side has several rows for {twice}: filter the table to one row a seed first")
-    if a.index.equals(b.index):  # most often; the rest takes five times as long
+    if a.index.equals(b.index):  # most often, and quicker than what follows
         return a - b
     if alone := a.index.symmetric_difference(b.index).tolist():
         raise ValueError(f"unmatched seeds {alone}: paired differences need every seed on both sides")
