@@ -82,6 +82,8 @@ def test_where_products_are_taken() -> None:
     assert not taken(16, 4, 5)  # too few images for what making the matrix takes
     assert taken(64, 4, 1)
     assert taken(64, 8, 1, stride=2)
+    assert taken(64, 4, 3, stride=2)  # torch takes longer for the gradient of a convolution with a stride
+    assert not taken(64, 4, 3)
     assert not taken(64, 8, 1)
     assert [better_within(torch.zeros(2, 1, side, side), 3) for side in (1, 2, 3)] == [True, True, False]
     assert not better_within(torch.zeros(2, 1, 1, 1), 1)

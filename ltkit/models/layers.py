@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UserError
+from .halving import halve, quicker_gradient
 from .small_maps import better_as_product, better_within, convolve, convolve_within, every
 
 Role = Literal["body", "shortcut", "end"]
@@ -87,6 +88,8 @@ class Conv(nn.Module):
         if self.groups == len(weight) == x.shape[1] and better_within(x, kernel):
             small = partial(convolve_within, stride=self.stride, padding=self.padding)
             return product(small, x, weight, bias)
+        if quicker_gradient(x, weight.shape[1], self.groups, kernel, self.stride, self.padding):
+            return product(partial(halve, groups=self.groups), x, weight, bias)
         return product(self._convolve, x, weight, bias)
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

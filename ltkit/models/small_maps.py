@@ -24,7 +24,7 @@ def better_as_product(x: Tensor, kernel: int, stride: int, padding: int) -> bool
     if kernel == 1 and padding == 0:
         return x.device.type == "cpu" and -(-height // stride) * -(-width // stride) <= FEW
     pixels = height * width  # a matrix of so many a weight is made, for as many images as there are
-    return x.device.type == "cpu" and pixels < kernel**2 and 2 * pixels <= len(x)
+    return x.device.type == "cpu" and pixels < stride * kernel**2 and 2 * pixels <= len(x)
 
 
 def better_within(x: Tensor, kernel: int) -> bool:

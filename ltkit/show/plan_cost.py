@@ -20,7 +20,7 @@ from ..spec import Dense, Given, Gradual, Grown, MaskSpec, Network, Run, Shuffle
 from ..store.files import dump
 from ..train import Trace, change, optim
 from ..train.job import resume_epoch
-from ..train.loop import SCORES_A_RUN
+from ..train.loop import is_scored
 from ..train.schedule import clock
 
 Shape = tuple[int, int, int]
@@ -92,7 +92,7 @@ def cost(work: Work, trace: Trace | None = None) -> Cost:
     time, trace = clock(run.recipe, known.train), trace if work.traced else None
     first, last = resume_epoch(run), min(time.epochs, work.until or time.epochs)
     begin, end = first * time.per_epoch, min(last * time.per_epoch, time.total)
-    scored = sum(e == time.epochs or e % max(1, time.epochs // SCORES_A_RUN) == 0 for e in range(first + 1, last + 1))
+    scored = sum(is_scored(epoch, time.epochs) for epoch in range(first + 1, last + 1))
     beside, rows, snapshots, spec = FORWARD * scored * known.held_out, 0, 0, run.mask
     if trace:
         due: set[int] = set()

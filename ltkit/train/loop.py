@@ -23,7 +23,7 @@ from .job import Job
 from .trace import Record, recorder
 
 Probe = Callable[[Cohort, int], None]
-SCORES_A_RUN = 10  # how many times held-out images are scored on the way, the end included
+SCORES_A_RUN = 5  # how many times at most held-out images are scored: on digits each takes an eighth of an epoch
 
 
 @dataclass
@@ -143,6 +143,11 @@ def _trace(cohort: Cohort, so_far: Progress) -> list[Probe]:
     return [probe]
 
 
+def is_scored(epoch: int, epochs: int) -> bool:
+    """Whether held-out images are scored after `epoch` (from 1) of `epochs`: now and then, and at the end."""
+    return epoch == epochs or epoch % -(-epochs // SCORES_A_RUN) == 0
+
+
 def _record(cohort: Cohort, so_far: Progress) -> float:
     """Writes down the epoch that has ended; the one place in an epoch where the device is waited for."""
     epoch, clock = so_far.epoch, cohort.time
@@ -152,7 +157,7 @@ def _record(cohort: Cohort, so_far: Progress) -> float:
         so_far.metrics[r].append(_row(epoch, "train", Score(loss, hit, steps * clock.batch)))
         if so_far.diverged[r] is None and not loss < float("inf"):
             so_far.diverged[r] = epoch
-    if epoch == clock.epochs or epoch % max(1, clock.epochs // SCORES_A_RUN) == 0:
+    if is_scored(epoch, clock.epochs):
         for split, (x, y) in cohort.held_out.items():
             for r, score in enumerate(evaluate(cohort.net, x, y, cohort.members, cohort.recipe.precision)):
                 so_far.metrics[r].append(_row(epoch, split, score))

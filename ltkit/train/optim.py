@@ -44,7 +44,7 @@ def sgd(
         if decays is not None:
             g = torch.addcmul(g, decays[i], w)
         if momentum:
-            velocity = slots[0][i].mul_(momentum).add_(g)
+            velocity = torch.add(g, slots[0][i], alpha=momentum, out=slots[0][i])  # one pass instead of two
             g = g.add(velocity, alpha=momentum) if nesterov else velocity
         w.addcmul_(g, rate)
         if leaf is not w:
