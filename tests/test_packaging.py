@@ -131,9 +131,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     apt.chmod(0o755)
     monkeypatch.setenv("PATH", f"{fake.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
-    monkeypatch.delenv("MAKEFLAGS", raising=False)
-    monkeypatch.delenv("LTKIT_DATA", raising=False)
-    monkeypatch.delenv("LTKIT_NO_BROWSER", raising=False)
+    for name in ("MAKEFLAGS", "PYTHON", "LTKIT_DATA", "LTKIT_NO_BROWSER"):
+        monkeypatch.delenv(name, raising=False)
     return folder
 
 
