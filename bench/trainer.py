@@ -141,7 +141,13 @@ def plain(setting: dict[str, Any], device: torch.device, workers: int) -> Step:
 
 
 def cohort(
-    setting: dict[str, Any], device: torch.device, folder: Path, members: int, precision: str, compile: bool
+    setting: dict[str, Any],
+    device: torch.device,
+    folder: Path,
+    members: int,
+    precision: str,
+    compile: bool,
+    graph: bool | None = None,
 ) -> Step:
     """(b), (c): ltkit's own cohort, data and augmentation included."""
     height, width, channels = setting["shape"]
@@ -163,7 +169,7 @@ def cohort(
         kept = {name: round(DENSITY * weights[name].numel()) for name in sizes}
         mask = random_mask(sizes, kept, generator("bench", r))
         jobs.append(Job(run, apply(weights, mask), mask))
-    group = Cohort(jobs, device, compile=compile)
+    group = Cohort(jobs, device, compile=compile, graph=graph)
     at = 0
 
     def step() -> int:

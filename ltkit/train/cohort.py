@@ -17,6 +17,7 @@ from ..models.layers import Conv, Linear
 from ..models.small_maps import taps
 from ..spec import Gradual, Grown
 from . import change, extra, grow, optim
+from .graph import Graphed
 from .job import Job, cohort_key, resume_epoch
 from .schedule import Clock, clock, factor
 
@@ -28,7 +29,12 @@ class Cohort:
     """The networks of some jobs with their data on `device`, ready to be stepped."""
 
     def __init__(
-        self, jobs: Sequence[Job], device: torch.device, root: str | None = None, compile: bool = False
+        self,
+        jobs: Sequence[Job],
+        device: torch.device,
+        root: str | None = None,
+        compile: bool = False,
+        graph: bool | None = None,  # whether steps are CUDA graphs; None: on a CUDA device
     ) -> None:
         first = jobs[0].run
         if len({cohort_key(job.run) for job in jobs}) != 1:
@@ -58,8 +64,14 @@ class Cohort:
         # Adam's t, each member's own: a rewound one goes on from its checkpoint, one that begins afresh has made none.
         self.updates = [int(job.slots["updates"]) if any(n in self.slots for n in _slots(job)) else 0 for job in jobs]
         self.extra = self._stack_extra()
+        # From here on everything that a step reads or writes stays in its place: a graph holds on to it.
         self._factor: float | None = None
         self.rates: dict[str, Tensor] = {}
+        self.corrections = torch.ones(2, self.members, device=device)  # Adam's 1 - beta^t
+        self.epoch_loss = torch.zeros(self.members, device=device)
+        self.epoch_hits = torch.zeros(self.members, dtype=torch.int64, device=device)
+        graphed = device.type == "cuda" if graph is None else graph
+        self._graphed = Graphed(self._whole, device) if graphed else None
         self._decays = [self._each(self.decay, w) for w in self.weights.values()] if first.recipe.weight_decay else None
         self._loss, self._sgd, self._adam = losses, optim.sgd, optim.adam
         if compile:  # a graph for each shape: past torch's default of 8 it would go on eagerly
@@ -167,47 +179,72 @@ class Cohort:
             torch.stack([streams.shifts(s, epoch, n, task.crop) for s in seeds]).to(self.device) if task.crop else None
         )
         self.flips = torch.stack([streams.flips(s, epoch, n) for s in seeds]).to(self.device) if task.flip else None
-        self.epoch_loss = torch.zeros(self.members, device=self.device)
-        self.epoch_hits = torch.zeros(self.members, dtype=torch.int64, device=self.device)
+        self.epoch_loss.zero_()
+        self.epoch_hits.zero_()
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Images (R, B, C, H, W) and labels (R, B) of a step of the epoch that has begun."""
+        rows, labels, shifts, flips = self._feed(step)
+        return self._images(rows, shifts, flips), labels
+
+    def _feed(self, step: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """Places in `images` and labels (R, B), shifts (R, B, 2) and flips (R, B): where a step differs from others."""
         at = slice((step % self.time.per_epoch) * self.time.batch, (step % self.time.per_epoch + 1) * self.time.batch)
-        rows = self.order[:, at]
+        shifts, flips = (None if all_ is None else all_[:, at] for all_ in (self.shifts, self.flips))
+        return self.order[:, at], self.targets[:, at], shifts, flips
+
+    def _images(self, rows: Tensor, shifts: Tensor | None, flips: Tensor | None) -> Tensor:
         x = self.images.index_select(0, rows.flatten()).unflatten(0, rows.shape)  # copies rows, images[rows] elements
-        if self.augmented:
-            shifts = None if self.shifts is None else self.shifts[:, at]
-            flips = None if self.flips is None else self.flips[:, at]
-            x = self.normal(data.augment(x, shifts, flips, self.task.crop))
-        return x, self.targets[:, at]
+        return self.normal(data.augment(x, shifts, flips, self.task.crop)) if self.augmented else x
 
     def step(self, step: int) -> None:
         """One update of all members, and of the masks that are due; `step` counts from the schedule's beginning."""
-        x, y = self.batch(step)
-        loss, hits = self._loss(self.net, x, y, self.recipe.label_smoothing, self.recipe.precision == "bf16")
+        if due := change.due(self, step):
+            grads = self._look(*self._feed(step))
+            with torch.no_grad():
+                change.step(self, step, grads, due)
+        else:
+            self._prepare(step)
+            (self._graphed or self._whole)(*self._feed(step))
+
+    def _whole(self, rows: Tensor, labels: Tensor, shifts: Tensor | None, flips: Tensor | None) -> None:
+        """All that a step computes, from images to weights; nothing in here asks the device for a number."""
+        grads = self._look(rows, labels, shifts, flips)
+        with torch.no_grad():
+            self._move(grads)
+
+    def _look(self, rows: Tensor, y: Tensor, shifts: Tensor | None, flips: Tensor | None) -> tuple[Tensor, ...]:
+        """The gradients of the cross-entropy; loss and hits are added up."""
+        x, bf16 = self._images(rows, shifts, flips), self.recipe.precision == "bf16"
+        loss, hits = self._loss(self.net, x, y, self.recipe.label_smoothing, bf16)
         grads = torch.autograd.grad(loss.sum(), list(self.leaves.values()))
         with torch.no_grad():
             self.epoch_loss += loss.detach()
             self.epoch_hits += hits
-            if due := change.due(self, step):
-                change.step(self, step, grads, due)
-            else:
-                self.update(step, grads)
+        return grads
 
     def update(self, step: int, grads: Sequence[Tensor]) -> None:
         """The optimizer's step with `grads`, one (R, ...) tensor a parameter, and those of the extra loss."""
+        self._prepare(step)
+        self._move(grads)
+
+    def _prepare(self, step: int) -> None:
+        """Learning rates and counts of a step."""
+        self._set_rates(factor(self.recipe, step, self.time))
+        self.updates = [count + 1 for count in self.updates]
+        if self.recipe.optimizer == "adam":
+            corrections = [[1 - beta**count for count in self.updates] for beta in (optim.BETA1, optim.BETA2)]
+            self.corrections.copy_(torch.tensor(corrections))
+
+    def _move(self, grads: Sequence[Tensor]) -> None:
         if self.extra is not None:
             grads = extra.add(self.extra, self.weights, grads)
-        self._set_rates(factor(self.recipe, step, self.time))
         weights, rates, leaves = (list(d.values()) for d in (self.weights, self.rates, self.leaves))
         slots = [list(s.values()) for s in self.slots.values()]
-        self.updates = [count + 1 for count in self.updates]
         if self.recipe.optimizer == "sgd":
             self._sgd(weights, leaves, grads, rates, self._decays, slots, self.recipe.momentum, self.recipe.nesterov)
         else:
-            first, second = ([1 - beta**count for count in self.updates] for beta in (optim.BETA1, optim.BETA2))
-            corrections = torch.tensor([first, second], device=self.device)
-            self._adam(weights, leaves, grads, rates, self._decays, slots, corrections[0], corrections[1])
+            self._adam(weights, leaves, grads, rates, self._decays, slots, *self.corrections)
 
     def _set_rates(self, value: float) -> None:
         if value == self._factor:
@@ -215,7 +252,13 @@ class Cohort:
         self._factor = value
         for name, w in self.weights.items():
             rate = self._each(-value * self.lr, w)
-            self.rates[name] = rate * self.masks[name] if name in self.masks else rate
+            rate = rate * self.masks[name] if name in self.masks else rate
+            if name in self.rates and self.rates[name].shape == rate.shape:
+                self.rates[name].copy_(rate)
+            else:
+                self.rates[name] = rate
+                if self._graphed:
+                    self._graphed.forget()
 
     def set_mask(self, name: str, mask: Tensor) -> None:
         """Changes the masks of one tensor, (R, ...) bool, in the middle of training.

@@ -1,0 +1,167 @@
+"""Milliseconds a network and training step on a GPU, data and augmentation included.
+
+    python bench/gpu.py [--only resnet20|vgg16] [--members 8 16 32 64] [--compiled 32] [--plain-workers 8] [--rounds 5]
+
+CIFAR shapes, batch 128, crop and flip. One after the other, since large cohorts don't fit the memory together; one
+network as a graph is timed once more at the end, so that a drift shows. The floor is the time that twelve passes over
+the activations in bf16 take at the rate of a copy on this device. `--device cpu` tries it out, on small numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import trainer
+from torch import nn
+
+from ltkit import models
+from ltkit.models.layers import Conv
+from ltkit.spec import Network
+from ltkit.train.device import can_compile, pick
+from ltkit.train.graph import WARM
+
+PASSES = 12  # over the activations: what forward, backward and BatchNorm read and write at least
+TASK = {"crop": 4, "flip": True}
+SETTINGS: dict[str, dict[str, Any]] = {
+    arch: {"arch": arch, "shape": (32, 32, 3), "task": TASK} for arch in ("resnet20", "vgg16")
+}
+Step = Callable[[], int]
+
+
+def copied(device: torch.device, megabytes: int) -> float:
+    """Bytes a second that a copy within the device's memory reads and writes."""
+    a = torch.zeros(megabytes * 2**20, dtype=torch.uint8, device=device)
+    b = torch.empty_like(a)
+
+    def copy() -> int:
+        b.copy_(a)
+        return 1
+
+    return 2 * a.numel() / (statistics.median(timed(copy, device, 5, 10)) / 1000)
+
+
+def activations(arch: str) -> int:
+    """Numbers that the convolutions of one network give for one image."""
+    net, found = models.build(Network(arch=arch), (3, 32, 32), 10, 1), []
+    for layer in net.modules():
+        if isinstance(layer, Conv):
+            layer.register_forward_hook(lambda _, __, out: found.append(out.numel()))
+    with torch.no_grad():
+        net.eval()(torch.zeros(1, 1, 3, 32, 32))
+    return sum(found)
+
+
+def timed(step: Step, device: torch.device, rounds: int, steps: int) -> list[float]:
+    """Milliseconds a step, of each round."""
+    wait = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
+    found = []
+    for _ in range(rounds):
+        wait()
+        begun = time.perf_counter()
+        for _ in range(steps):
+            step()
+        wait()
+        found.append(1000 * (time.perf_counter() - begun) / steps)
+    return found
+
+
+def ordinary(setting: dict[str, Any], device: torch.device, workers: int) -> Step:
+    """The plain loop: a DataLoader, one network, eager, fp32."""
+    if setting["arch"] == "resnet20":
+        return trainer.plain(setting, device, workers)
+    from torchvision.models import vgg16_bn
+
+    def net(_: dict[str, Any]) -> nn.Module:
+        made = vgg16_bn(num_classes=10)
+        made.avgpool, made.classifier = nn.AdaptiveAvgPool2d(1), nn.Linear(512, 10)
+        return made
+
+    before, trainer.ordinary = trainer.ordinary, net
+    try:
+        return trainer.plain(setting, device, workers)
+    finally:
+        trainer.ordinary = before
+
+
+def main(words: list[str] | None = None) -> None:
+    """Prints a table a network."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=list(SETTINGS))
+    parser.add_argument("--members", type=int, nargs="*", default=[8, 16, 32, 64], help="sizes of cohorts")
+    parser.add_argument("--compiled", type=int, nargs="*", default=[32], help="of these the compiled ones")
+    parser.add_argument("--plain-workers", type=int, default=8, help="of the plain loop's DataLoader")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=30, help="steps a round")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--images", type=int, default=12_800)
+    parser.add_argument("--device", default="cuda")
+    given = parser.parse_args(words)
+    device = pick(given.device)
+    trainer.BATCH, trainer.IMAGES = given.batch, given.images
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    rate = copied(device, 1024 if device.type == "cuda" else 64)
+    print(f"torch {torch.__version__}, Python {platform.python_version()}, {where}, batch {given.batch}; a copy moves")
+    print(f"{rate / 1e9:,.0f} GB/s, read and written")
+    for arch in [given.only] if given.only else list(SETTINGS):
+        with TemporaryDirectory() as folder:
+            table(SETTINGS[arch], device, Path(folder), rate, given)
+
+
+def table(setting: dict[str, Any], device: torch.device, folder: Path, rate: float, given: argparse.Namespace) -> None:
+    """One network: times all variants, prints a row as soon as it is there."""
+    floor = 1000 * PASSES * 2 * activations(setting["arch"]) * given.batch / rate
+    print(f"\n{setting['arch']}: floor {floor:.3f} ms a network and step\n")
+    print(
+        "| variant | ms a network and step (median) | min - max | plain loop / this | floor / this | set-up | memory |"
+    )
+    print("|---|---|---|---|---|---|---|", flush=True)
+    plain = 0.0
+
+    def row(label: str, members: int, make: Callable[[], Step]) -> None:
+        nonlocal plain
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(device)
+        begun = time.perf_counter()
+        try:
+            step = make()
+            for _ in range(WARM + 2):
+                step()
+        except torch.OutOfMemoryError:
+            print(f"| {label} | too little memory | | | | | |", flush=True)
+            return
+        set_up = time.perf_counter() - begun
+        ms = [each / members for each in timed(step, device, given.rounds, given.steps)]
+        middle = statistics.median(ms)
+        plain = plain or middle
+        memory = f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB" if device.type == "cuda" else ""
+        numbers = f"{middle:.3f} | {min(ms):.3f} - {max(ms):.3f} | {plain / middle:.1f} | {floor / middle:.2f}"
+        print(f"| {label} | {numbers} | {set_up:.0f} s | {memory} |", flush=True)
+
+    def ltkit(members: int, precision: str, compile: bool, graph: bool) -> None:
+        label = f"cohort of {members}, {precision}{', compiled' * compile}{', graph' * graph}"
+        row(label, members, lambda: trainer.cohort(setting, device, folder, members, precision, compile, graph))
+
+    graph, known = device.type == "cuda", can_compile(device.type)
+    row(f"plain loop, {given.plain_workers} loader workers", 1, lambda: ordinary(setting, device, given.plain_workers))
+    for precision, graphed in {("fp32", False): 0, ("bf16", False): 0, ("bf16", graph): 0}:
+        ltkit(1, precision, False, graphed)
+    for members in given.members:
+        ltkit(members, "bf16", False, graph)
+    for members in given.compiled if known else ():
+        ltkit(members, "bf16", True, graph)
+    ltkit(1, "bf16", False, graph)
+
+
+if __name__ == "__main__":
+    main()
