@@ -51,10 +51,11 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        # In place: nobody else reads what normalization or a sum gave, and the cache still holds it.
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)), inplace=True)))
         if self.bottleneck:
-            y = self.bn3(self.conv3(F.relu(y)))
-        return F.relu(y + self.downsample(x)) if self.residual else F.relu(y)
+            y = self.bn3(self.conv3(F.relu(y, inplace=True)))
+        return F.relu(y + self.downsample(x) if self.residual else y, inplace=True)
 
 
 class ResNet(nn.Module):
@@ -81,7 +82,7 @@ class ResNet(nn.Module):
         self.fc = Linear(channels, classes, members, role="end")
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(fold(x))))
+        x = F.relu(self.bn1(self.conv1(fold(x))), inplace=True)
         if self.large_stem:
             x = F.max_pool2d(x, 3, 2, 1)
         for number in range(1, self.stages + 1):
