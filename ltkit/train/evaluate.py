@@ -37,9 +37,9 @@ def evaluate(net: nn.Module, x: Tensor, y: Tensor, members: int, precision: str 
     hits = torch.zeros(members, dtype=torch.int64, device=device)
     for images, labels in zip(*(t.split(max(1, IMAGES_AT_ONCE // members)) for t in (x, y)), strict=True):
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            logits = net(images.expand(members, *images.shape)).float()
-        shared = labels.expand(members, len(labels))
-        loss += F.cross_entropy(logits.flatten(0, 1), shared.flatten(), reduction="none").view(members, -1).sum(1)
-        hits += (logits.argmax(2) == shared).sum(1)
+            logits = net(images.expand(members, *images.shape)).float().flatten(0, 1)
+        shared = labels.repeat(members)
+        loss += F.cross_entropy(logits, shared, reduction="none").view(members, -1).sum(1)
+        hits += (logits.argmax(1) == shared).view(members, -1).sum(1)
     net.train(was)
     return [Score(a / len(y), b, len(y)) for a, b in zip(loss.tolist(), hits.tolist(), strict=True)]
