@@ -2,8 +2,9 @@
 
     python bench/small_maps.py [--rounds 5] [--batch 64]
 
-Forward and backward in fp32, one thread, channels_last, in turns. The second table trains cohorts on digits' shape
-(8x8x1): with products, and with grouped convolutions everywhere but on maps of one pixel.
+Forward and backward in fp32, one thread, channels_last, in turns. The second table is of convolutions with stride 2
+whose gradient goes another way (`ltkit.models.halving`). The third trains cohorts on digits' shape (8x8x1): with both,
+and with grouped convolutions everywhere but on maps of one pixel.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch import Tensor
 
 from ltkit.lab import material
 from ltkit.models import layers
+from ltkit.models.halving import halve, quicker_gradient
 from ltkit.models.small_maps import better_as_product, better_within, convolve
 from ltkit.spec import Init, Network, Recipe, Run, Task
 from ltkit.train import Cohort
@@ -37,6 +39,8 @@ LAYERS = [
     (1, 512, 512, 2, 3, 1),
 ]
 LAYERS += [(8, 6, 16, 4, 5, 1), (1, 6, 16, 4, 5, 1), (8, 16, 32, 4, 1, 2), (8, 64, 128, 2, 1, 1), (1, 64, 128, 4, 1, 1)]
+LAYERS += [(16, 16, 32, 4, 3, 2)]
+STRIDED = [(16, 8, 16, 8), (10, 5, 9, 8), (16, 8, 16, 16)]  # members, channels in, channels out, side of the map
 NETWORKS = [("mobilenet_v1", 0.25), ("vgg11", 0.125), ("resnet8", 0.5), ("lenet_5", 1.0), ("mobilenet_v2", 0.25)]
 MEMBERS = (8, 16)
 Step = Callable[[], object]
@@ -71,6 +75,17 @@ def layer(members: int, inputs: int, outputs: int, side: int, kernel: int, strid
     return {"convolution": plain, "product": both(lambda: convolve(x, weight, None, stride, padding))}
 
 
+def strided(members: int, inputs: int, outputs: int, side: int, batch: int) -> dict[str, Step]:
+    """One 3x3 layer with stride 2 both ways."""
+    x = torch.randn(batch, members * inputs, side, side).contiguous(memory_format=torch.channels_last).requires_grad_()
+    slope = torch.randn(batch, members * outputs, side // 2, side // 2).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(members * outputs, inputs, 3, 3).requires_grad_()
+    assert quicker_gradient(x, inputs, members, 3, 2, 1)
+    ways = {"convolution": lambda: F.conv2d(x, weight, None, 2, 1, groups=members)}
+    ways["halve"] = lambda: halve(x, weight, None, members)
+    return {name: (lambda way=way: torch.autograd.grad(way(), (x, weight), slope)) for name, way in ways.items()}
+
+
 def cohort(network: Network, members: int, batch: int, data: str, products: bool) -> Step:
     """A cohort's training step."""
     recipe = Recipe(steps=100_000, lr=0.01, batch_size=batch, weight_decay=5e-4)
@@ -84,6 +99,7 @@ def cohort(network: Network, members: int, batch: int, data: str, products: bool
         nonlocal at
         layers.better_as_product = better_as_product if products else one_pixel  # type: ignore[assignment]
         layers.better_within = better_within if products else lambda *words: False  # type: ignore[assignment]
+        layers.quicker_gradient = quicker_gradient if products else lambda *words: False  # type: ignore[assignment]
         if at % made.time.per_epoch == 0:
             made.begin_epoch(at // made.time.per_epoch)
         made.step(at)
@@ -110,6 +126,11 @@ def main() -> None:
         name = f"{inputs} to {outputs}, {kernel}x{kernel}, {side}x{side}" + (f", stride {stride}" if stride > 1 else "")
         told = (members, name, *(f"{value:.2f}" for value in (*ms.values(), ms["product"] / ms["convolution"])))
         print("| " + " | ".join(map(str, told)) + " |", flush=True)
+    print("\n| members | 3x3, stride 2 | convolution, ms | halve, ms | halve / convolution |\n|---|---|---|---|---|")
+    for members, inputs, outputs, side in STRIDED:
+        ms = timed(strided(members, inputs, outputs, side, given.batch), given.rounds, 10)
+        told = (members, f"{inputs} to {outputs}, {side}x{side}", *(f"{value:.2f}" for value in ms.values()))
+        print(f"| {' | '.join(map(str, told))} | {ms['halve'] / ms['convolution']:.2f} |", flush=True)
     print("\n| network | members | convolutions, ms a network and step | products | ratio |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         draw, y = np.random.default_rng(0), np.arange(1280) % 10
