@@ -588,8 +588,8 @@ def test_hostile_words_are_one_line_and_status_2(
     def started(*words: Any) -> None:
         raise AssertionError("a notebook was started")
 
+    monkeypatch.setattr("ltkit.show.study.execute", started)  # first: imported now, it would keep the other for good
     monkeypatch.setattr("ltkit.show.execute.execute", started)
-    monkeypatch.setattr("ltkit.show.study.execute", started)
     monkeypatch.setenv("LTKIT_STORE", str(store.path))
     told = [word.replace("{params}", str(ROOT / "params" / "smoke")) for word in words]
     out = [] if words[0] != "report" else ["--out", str(tmp_path / "reports")]
