@@ -74,22 +74,15 @@ def timed(step: Step, device: torch.device, rounds: int, steps: int) -> list[flo
     return found
 
 
-def ordinary(setting: dict[str, Any], device: torch.device, workers: int) -> Step:
-    """The plain loop: a DataLoader, one network, eager, fp32."""
+def plain(setting: dict[str, Any], device: torch.device, workers: int) -> Step:
+    """The plain loop: a DataLoader, one network, eager, fp32; ResNet-20 with masks, VGG-16 without."""
     if setting["arch"] == "resnet20":
         return trainer.plain(setting, device, workers)
     from torchvision.models import vgg16_bn
 
-    def net(_: dict[str, Any]) -> nn.Module:
-        made = vgg16_bn(num_classes=10)
-        made.avgpool, made.classifier = nn.AdaptiveAvgPool2d(1), nn.Linear(512, 10)
-        return made
-
-    before, trainer.ordinary = trainer.ordinary, net
-    try:
-        return trainer.plain(setting, device, workers)
-    finally:
-        trainer.ordinary = before
+    net = vgg16_bn(num_classes=10)
+    net.avgpool, net.classifier = nn.AdaptiveAvgPool2d(1), nn.Linear(512, 10)
+    return trainer.plain(setting, device, workers, net)
 
 
 def main(words: list[str] | None = None) -> None:
@@ -97,7 +90,7 @@ def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=list(SETTINGS))
     parser.add_argument("--members", type=int, nargs="*", default=[8, 16, 32, 64], help="sizes of cohorts")
-    parser.add_argument("--compiled", type=int, nargs="*", default=[32], help="of these the compiled ones")
+    parser.add_argument("--compiled", type=int, nargs="*", default=[32], help="sizes of cohorts that are compiled too")
     parser.add_argument("--plain-workers", type=int, default=8, help="of the plain loop's DataLoader")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=30, help="steps a round")
@@ -124,10 +117,10 @@ def table(setting: dict[str, Any], device: torch.device, folder: Path, rate: flo
         "| variant | ms a network and step (median) | min - max | plain loop / this | floor / this | set-up | memory |"
     )
     print("|---|---|---|---|---|---|---|", flush=True)
-    plain = 0.0
+    base = 0.0
 
     def row(label: str, members: int, make: Callable[[], Step]) -> None:
-        nonlocal plain
+        nonlocal base
         gc.collect()
         if device.type == "cuda":
             torch.cuda.empty_cache()
@@ -143,9 +136,9 @@ def table(setting: dict[str, Any], device: torch.device, folder: Path, rate: flo
         set_up = time.perf_counter() - begun
         ms = [each / members for each in timed(step, device, given.rounds, given.steps)]
         middle = statistics.median(ms)
-        plain = plain or middle
+        base = base or middle
         memory = f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB" if device.type == "cuda" else ""
-        numbers = f"{middle:.3f} | {min(ms):.3f} - {max(ms):.3f} | {plain / middle:.1f} | {floor / middle:.2f}"
+        numbers = f"{middle:.3f} | {min(ms):.3f} - {max(ms):.3f} | {base / middle:.1f} | {floor / middle:.2f}"
         print(f"| {label} | {numbers} | {set_up:.0f} s | {memory} |", flush=True)
 
     def ltkit(members: int, precision: str, compile: bool, graph: bool) -> None:
@@ -153,8 +146,8 @@ def table(setting: dict[str, Any], device: torch.device, folder: Path, rate: flo
         row(label, members, lambda: trainer.cohort(setting, device, folder, members, precision, compile, graph))
 
     graph, known = device.type == "cuda", can_compile(device.type)
-    row(f"plain loop, {given.plain_workers} loader workers", 1, lambda: ordinary(setting, device, given.plain_workers))
-    for precision, graphed in {("fp32", False): 0, ("bf16", False): 0, ("bf16", graph): 0}:
+    row(f"plain loop, {given.plain_workers} loader workers", 1, lambda: plain(setting, device, given.plain_workers))
+    for precision, graphed in [("fp32", False), ("bf16", False), *([("bf16", True)] if graph else [])]:
         ltkit(1, precision, False, graphed)
     for members in given.members:
         ltkit(members, "bf16", False, graph)

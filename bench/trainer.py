@@ -102,8 +102,8 @@ class ResNet20(nn.Module):
         return self.head(self.blocks(self.stem(x)).mean((2, 3)))
 
 
-def plain(setting: dict[str, Any], device: torch.device, workers: int) -> Step:
-    """(a) the loop without ltkit."""
+def plain(setting: dict[str, Any], device: torch.device, workers: int, net: nn.Module | None = None) -> Step:
+    """(a) the loop without ltkit; `net` is the setting's `ordinary` one by default."""
     from torchvision import transforms
 
     height, width, channels = setting["shape"]
@@ -120,7 +120,7 @@ def plain(setting: dict[str, Any], device: torch.device, workers: int) -> Step:
         num_workers=workers,
         persistent_workers=workers > 0,
     )
-    net = ordinary(setting).to(device).train()
+    net = (net or ordinary(setting)).to(device).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
 
     def batches() -> Iterator[Any]:

@@ -42,8 +42,6 @@ def test_the_table_of_a_network(gpu: Any, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_plain_loop_of_vgg_16(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = gpu.trainer.ordinary
     monkeypatch.setattr(gpu.trainer, "BATCH", 2)
     monkeypatch.setattr(gpu.trainer, "IMAGES", 4)
-    assert gpu.ordinary(gpu.SETTINGS["vgg16"], torch.device("cpu"), 0)() == 2
-    assert gpu.trainer.ordinary is before
+    assert gpu.plain(gpu.SETTINGS["vgg16"], torch.device("cpu"), 0)() == 2

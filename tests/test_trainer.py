@@ -521,3 +521,10 @@ def test_memory_that_tensors_free_is_there_for_the_next_ones():
         done = subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, check=True)
         faults[word] = int(done.stdout)
     assert faults["keep"] < max(200, faults["not"] / 20)  # of 39,000 pages a step, or hundreds where pages are huge
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"), [(1, [1]), (3, [1, 2, 3]), (6, [2, 4, 6]), (7, [2, 4, 6, 7]), (20, [4, 8, 12, 16, 20])]
+)
+def test_held_out_images_are_scored_now_and_then_and_at_the_end(epochs, expected):
+    assert [epoch for epoch in range(1, epochs + 1) if loop.is_scored(epoch, epochs)] == expected

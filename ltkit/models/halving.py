@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
 LARGEST = 16  # pixels of a side; on larger maps torch's own gradient is as fast
-NARROW = range(5, 9)  # channels into each network of a cohort; torch takes other ways for fewer and for more
+NARROW = range(5, 9)  # channels into each network of a cohort; torch's own is as fast for 16, and faster for 3
 
 
 def quicker_gradient(x: Tensor, inputs: int, groups: int, kernel: int, stride: int, padding: int) -> bool:
