@@ -24,8 +24,8 @@ from ltkit.models.plain import torch_module
 from ltkit.prune import channels, greedy
 from ltkit.prune.channels import groups
 from ltkit.prune.flow import begin, inputs, logits, quick, until
-from ltkit.prune.greedy_global import STEPS, Answers, answers_of, by_logits, discrepancies, gradient, imitate, stepped
-from ltkit.prune.greedy_problem import Selection
+from ltkit.prune.greedy_global import STEPS, Answers, answers_of, by_logits, gradient, imitate, step, stepped
+from ltkit.prune.greedy_problem import Selection, move
 from ltkit.prune.greedy_stops import FINEST, Budget, Discrepancy, Drop, at, budget_counts, enough, size
 from ltkit.prune.network import RULES, greedy_network
 from ltkit.prune.slim import cost, export, folded, places
@@ -368,10 +368,21 @@ def slow(module: fx.GraphModule, group: channels.Group, x: Tensor, wanted: Tenso
         return float((module(x) - wanted).double().square().sum(1).mean())
 
 
-@pytest.mark.parametrize(("arch", "at_once"), [("resnet8", 4096), ("resnet8", 30), ("mobilenet_v2", 4096)])
-def test_scores_are_those_of_the_whole_masked_network(arch: str, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where a skip passes the layer by, and in several parts."""
+@torch.no_grad()
+def discrepancies(judged: Answers, weights: np.ndarray) -> np.ndarray:
+    return judged.score(judged.together(torch.tensor(weights))).numpy()
+
+
+@pytest.mark.parametrize(
+    ("arch", "at_once", "largest"),
+    [("resnet8", 4096, 2**24), ("resnet8", 30, 2**24), ("resnet8", 4096, 0), ("mobilenet_v2", 4096, 2**24)],
+)
+def test_scores_are_those_of_the_whole_masked_network(
+    arch: str, at_once: int, largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a skip passes the layer by, in several parts, and where contributions are too many to be kept."""
     monkeypatch.setattr("ltkit.prune.greedy_global.IMAGES_AT_ONCE", at_once)
+    monkeypatch.setattr("ltkit.prune.greedy_global.LARGEST", largest)
     module, x = residual(arch, 0.25 if arch == "resnet8" else 0.1)
     wanted = torch.randn(12, 5, generator=generator("logits"))
     draw = np.random.default_rng(0)
@@ -419,10 +430,25 @@ def test_the_slopes_are_those_of_finite_differences() -> None:
     judged = answers(module, group, x, torch.zeros(12, 5, dtype=torch.float64))
     weights = np.random.default_rng(1).dirichlet(np.ones(group.channels))
     up, down = (discrepancies(judged, weights + s * 1e-6 * np.eye(group.channels)) for s in (1, -1))
-    slopes, here = gradient(judged, weights)
-    assert slopes == pytest.approx((up - down) / 2e-6, rel=1e-4, abs=1e-6)
     with torch.no_grad():
-        assert torch.equal(here, judged.together(torch.tensor(weights[None])))
+        here = judged.together(torch.tensor(weights[None]))
+    assert gradient(judged, here) == pytest.approx((up - down) / 2e-6, rel=1e-4, abs=1e-6)
+    assert gradient(judged, here) == pytest.approx((up - down) / 2e-6, rel=1e-4, abs=1e-6)  # again
+
+
+@pytest.mark.parametrize("largest", [2**24, 0])
+def test_many_steps_lead_to_what_the_weights_give(largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the consumer gives is carried along: after 300 steps it is off by rounding alone."""
+    monkeypatch.setattr("ltkit.prune.greedy_global.LARGEST", largest)
+    module, x = residual()
+    group = groups(module)[1]
+    judged = answers(module, group, x, torch.zeros(12, 5))
+    weights, here = np.zeros(group.channels), None
+    for k, pick in enumerate(np.random.default_rng(2).integers(group.channels, size=300), start=1):
+        here = step(judged, here, np.array([pick]), 1 / k)
+        move(weights, int(pick), 1 / k)
+    with torch.no_grad():
+        torch.testing.assert_close(here, judged.together(torch.tensor(weights[None])), rtol=1e-5, atol=1e-6)
 
 
 def test_passes_are_counted(trained: list[Trained]) -> None:

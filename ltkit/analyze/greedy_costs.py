@@ -13,7 +13,7 @@ from torch import Tensor, fx
 from ..prune import greedy
 from ..prune.channels import Group, contributions, patches, problem
 from ..prune.flow import begin, logits, until
-from ..prune.greedy_global import Answers, answers_of, by_logits, counted, gradient, imitate, stepped
+from ..prune.greedy_global import Answers, answers_of, by_logits, counted, gradient, imitate, step, stepped
 from ..prune.greedy_problem import Selection, lowest, move
 
 SHORTLIST = 10
@@ -28,14 +28,15 @@ def shortlist_ranks(module: fx.GraphModule, group: Group, images: Tensor, steps:
     at, and in the full layer, a = 1/N, all are 0 (sheet P5). The network is put into eval mode.
     """
     answers, every = _answers(module, group, images), np.arange(group.channels)
-    weights, rows = np.zeros(group.channels), []
-    move(weights, lowest(stepped(answers, None, every, 1.0), 0.0), 1.0)
-    for step in range(2, steps + 1):
-        slopes, here = gradient(answers, weights)
-        pick = lowest(stepped(answers, here, every, 1 / step), 0.0)
-        order = np.argsort(slopes - float(slopes @ weights), kind="stable")
-        rows.append((step, pick, int(np.flatnonzero(order == pick)[0]) + 1))
-        move(weights, pick, 1 / step)
+    weights, here, rows = np.zeros(group.channels), None, []
+    for k in range(1, steps + 1):
+        pick = lowest(stepped(answers, here, every, 1 / k), 0.0)
+        if here is not None:
+            slopes = gradient(answers, here)
+            order = np.argsort(slopes - float(slopes @ weights), kind="stable")
+            rows.append((k, pick, int(np.flatnonzero(order == pick)[0]) + 1))
+        move(weights, pick, 1 / k)
+        here = step(answers, here, every[[pick]], 1 / k)
     return pd.DataFrame(rows, columns=["step", "pick", "rank"])
 
 

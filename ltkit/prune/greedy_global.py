@@ -5,11 +5,13 @@ weights, so the step is 1/k, repeats allowed, and no bound holds for it. The pre
 loss on labels.
 
 The consumer is linear in the weights: what it gives after a step towards neuron j is (1−γ)h + γφ_j. So a candidate
-costs φ_j, its own channel alone, and what is behind the consumer.
+costs φ_j, its own channel alone, which is computed once, and what is behind the consumer.
 """
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -24,6 +26,7 @@ from .greedy_problem import Floats, Ints, Selection, lowest, move
 from .greedy_weights import listed
 
 IMAGES_AT_ONCE = 4096  # over all candidates that are tried together
+LARGEST = 2**24  # numbers (64 MiB) of all φ, which are computed anew for each candidate beyond
 STEPS = 8  # iterations at most for each neuron that is asked for
 
 Judge = Callable[[Tensor], Tensor]  # answers (C, B, classes) to discrepancies (C,)
@@ -34,7 +37,8 @@ class Answers:
     """What the network answers as a function of a group's weights, in three parts; C weight vectors or neurons."""
 
     together: Callable[[Tensor], Tensor]  # weights (C, N), float64 on the CPU, to what the consumer gives (C, B, ...)
-    alone: Callable[[Ints], Tensor]  # neurons (C,) to what it gives if each is the only one (C, B, ...)
+    alone: Callable[[Ints], Tensor]  # neurons (C,) to what it gives if each is the only one (C, B, ...), a new tensor
+    slopes: Callable[[Tensor], Tensor]  # slopes along what it gives (1, B, ...) to those along the weights (1, N)
     score: Callable[[Tensor], Tensor]  # what it gives (C, B, ...) to discrepancies (C,), float64 on the CPU
     at_once: int  # how many should be asked for together
 
@@ -60,53 +64,42 @@ def imitate(
         start = Selection(np.array([j]), np.ones(1), alone[[j]], np.ones(1, dtype=np.int64), np.eye(channels)[j])
     weights = start.weights.copy()
     path = list(zip(start.picks, start.steps, start.errors, start.sizes, strict=True))
+    here = step(answers, None, start.picks[:1], 1.0)
+    for k in range(1, len(path)):
+        here = step(answers, here, start.picks[[k]], start.steps[k])
     while path[-1][3] < neurons and path[-1][2] > floor and len(path) < STEPS * neurons:
         gamma = 1 / (len(path) + 1)
-        if shortlist is None:
-            candidates, here = every, together(answers, weights)
-        else:
-            slopes, here = gradient(answers, weights)
-            candidates = listed(weights, slopes, shortlist)
+        candidates = every if shortlist is None else listed(weights, gradient(answers, here), shortlist)
         after = stepped(answers, here, candidates, gamma)
         best = lowest(after, 0.0)
-        move(weights, int(candidates[best]), gamma)
-        path.append((candidates[best], gamma, after[best], np.count_nonzero(weights)))
+        pick = candidates[best]
+        here = step(answers, here, candidates[[best]], gamma)
+        move(weights, int(pick), gamma)
+        path.append((pick, gamma, after[best], np.count_nonzero(weights)))
     picks, steps, errors, sizes = (np.array(column) for column in zip(*path, strict=True))
     return Selection(picks, steps, errors, sizes, weights)
 
 
 @torch.no_grad()
+def step(answers: Answers, here: Tensor | None, candidates: Ints, gamma: float) -> Tensor:
+    """What the consumer gives (C, B, ...) after a step γ from `here` (1, B, ...) towards each candidate."""
+    given = answers.alone(candidates)
+    return given if here is None else given.mul_(gamma).add_(here, alpha=1 - gamma)
+
+
+@torch.no_grad()
 def stepped(answers: Answers, here: Tensor | None, candidates: Ints, gamma: float) -> Floats:
-    """The discrepancies (C,) after a step γ from what the consumer gives `here` (1, B, ...) towards each candidate."""
-    found = []
-    for some in np.array_split(candidates, -(-len(candidates) // answers.at_once)):
-        given = answers.alone(some)
-        if here is not None:
-            given.mul_(gamma).add_(here, alpha=1 - gamma)
-        found.append(answers.score(given))
-    return torch.cat(found).numpy()
+    """The discrepancies (C,) after such a step."""
+    parts = np.array_split(candidates, -(-len(candidates) // answers.at_once))
+    return torch.cat([answers.score(step(answers, here, some, gamma)) for some in parts]).numpy()
 
 
-@torch.no_grad()
-def together(answers: Answers, weights: Floats) -> Tensor:
-    """What the consumer gives (1, B, ...) under one weight vector (N,)."""
-    return answers.together(torch.tensor(weights[None]))
-
-
-def gradient(answers: Answers, weights: Floats) -> tuple[Floats, Tensor]:
-    """∂ discrepancy / ∂a (N,) at one weight vector (N,), and what the consumer gives there (1, B, ...)."""
-    at = torch.tensor(weights[None], requires_grad=True)
+def gradient(answers: Answers, here: Tensor) -> Floats:
+    """∂ discrepancy / ∂a (N,) at the weights under which the consumer gives `here` (1, B, ...)."""
+    here = here.detach().requires_grad_()
     with torch.enable_grad():
-        here = answers.together(at)
-        (slopes,) = torch.autograd.grad(answers.score(here).sum(), at)
-    return slopes[0].numpy(), here.detach()
-
-
-@torch.no_grad()
-def discrepancies(answers: Answers, weights: Floats) -> Floats:
-    """The discrepancies (C,) under any weight vectors (C, N)."""
-    parts = torch.tensor(weights).split(answers.at_once)
-    return torch.cat([answers.score(answers.together(part)) for part in parts]).numpy()
+        (slopes,) = torch.autograd.grad(answers.score(here).sum(), here)
+    return answers.slopes(slopes)[0].numpy()
 
 
 def counted(answers: Answers, passes: list[int]) -> Answers:
@@ -129,7 +122,8 @@ def by_labels(labels: Tensor) -> Judge:
 
     def loss(answers: Tensor) -> Tensor:
         every = answers.double().flatten(0, 1)
-        return F.cross_entropy(every, labels.repeat(len(answers)), reduction="none").view(len(answers), -1).mean(1)
+        repeated = labels.expand(len(answers), -1)
+        return F.cross_entropy(every, repeated.flatten(), reduction="none").view_as(repeated).mean(1)
 
     return loss
 
@@ -143,18 +137,8 @@ def answers_of(module: fx.GraphModule, group: Group, image: Tensor, judge: Judge
     """
     x = _packed(inputs(module, flow))
     fast = quick(module, image)
-    run, nodes = fx.Interpreter(fast, garbage_collect_values=False), list(fast.graph.nodes)
-    start = next(node for node in nodes if node.target == group.consumer)
-    run.env = {node: _packed(flow.values[node.name]) for node in nodes if node.name in flow.values}
-    behind: dict[fx.Node, None] = {}
-    for node in nodes[nodes.index(start) + 1 : -1]:
-        if any(parent is start or parent in behind for parent in node.all_input_nodes):
-            behind[node] = None
-        else:  # a shortcut, say
-            run.env[node] = run.run_node(node)
-    parents = {parent for node in behind for parent in node.all_input_nodes}
-    beside = {parent: run.env[parent] for parent in parents if parent is not start and parent not in behind}
     consumer = fast.get_submodule(group.consumer)
+    behind, beside = _behind(fast, group.consumer, flow)
 
     def together(weights: Tensor) -> Tensor:
         factors = (group.channels * weights).to(x).repeat_interleave(group.reads, dim=1)
@@ -162,15 +146,42 @@ def answers_of(module: fx.GraphModule, group: Group, image: Tensor, judge: Judge
         return consumer(scaled.flatten(0, 1)).unflatten(0, (len(factors), -1))
 
     def score(given: Tensor) -> Tensor:
-        run.env = {p: value.repeat(len(given), *[1] * (value.dim() - 1)) for p, value in beside.items()}
-        run.env[start] = last = given.flatten(0, 1)
-        for node in behind:
-            run.env[node] = last = run.run_node(node)
-        run.env = {}
-        return judge(last.unflatten(0, (len(given), -1))).cpu()
+        others = [value.expand(len(given), *value.shape).flatten(0, 1) for value in beside]
+        return judge(behind(given.flatten(0, 1), *others).unflatten(0, (len(given), -1))).cpu()
 
-    at_once = max(1, IMAGES_AT_ONCE // len(x))
-    return Answers(together, lambda some: _alone(consumer, group, x, torch.as_tensor(some)), score, at_once)
+    @functools.cache
+    @torch.enable_grad()
+    def recorded() -> tuple[Tensor, Tensor]:  # once: slopes along the weights are the same everywhere
+        weights = torch.zeros(1, group.channels, dtype=torch.float64, requires_grad=True)
+        return weights, together(weights)
+
+    def slopes(given: Tensor) -> Tensor:
+        weights, gives = recorded()
+        return torch.autograd.grad(gives, weights, given, retain_graph=True)[0]
+
+    return Answers(together, _alone(consumer, group, x), slopes, score, max(1, IMAGES_AT_ONCE // len(x)))
+
+
+def _behind(module: fx.GraphModule, consumer: str, flow: Flow) -> tuple[Callable[..., Tensor], list[Tensor]]:
+    """What is behind a consumer, as a function of what it gives and of what else is read there, a shortcut say."""
+    run, nodes = fx.Interpreter(module, garbage_collect_values=False), list(module.graph.nodes)
+    run.env = {node: _packed(flow.values[node.name]) for node in nodes if node.name in flow.values}
+    start = next(node for node in nodes if node.target == consumer)
+    behind: dict[fx.Node, None] = {start: None}
+    for node in nodes[nodes.index(start) + 1 : -1]:
+        if any(parent in behind for parent in node.all_input_nodes):
+            behind[node] = None
+        else:
+            run.env[node] = run.run_node(node)
+    parents = dict.fromkeys(parent for node in behind if node is not start for parent in node.all_input_nodes)
+    beside = [parent for parent in parents if parent not in behind]
+    graph = fx.Graph()
+    copies = {node: graph.placeholder(node.name) for node in (start, *beside)}
+    for node in behind:
+        if node is not start:
+            copies[node] = graph.node_copy(node, copies.__getitem__)
+    graph.output(copies[node])
+    return fx.GraphModule(module, graph).forward, [run.env[node] for node in beside]
 
 
 def _packed(x: Tensor) -> Tensor:
@@ -178,26 +189,37 @@ def _packed(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
 
 
-def _alone(consumer: nn.Module, group: Group, x: Tensor, channels: Tensor) -> Tensor:
+@torch.no_grad()
+def _alone(consumer: nn.Module, group: Group, x: Tensor) -> Callable[[Ints], Tensor]:
     """N times what a consumer makes of each of C channels of x alone, with its bias: (C, B, O) or (C, B, O, H', W')."""
-    channels = channels.to(x.device)
+    shape = (len(x), *consumer(x[:1]).shape[1:])
+    every = torch.arange(group.channels, device=x.device)
+    known = _products(consumer, group, x, every) if math.prod(shape) * group.channels <= LARGEST else None
+
+    def alone(some: Ints) -> Tensor:
+        channels = torch.as_tensor(some, device=x.device)
+        found = _products(consumer, group, x, channels) if known is None else known.index_select(0, channels)
+        if len(shape) == 2:
+            return found
+        return found.view(len(found), shape[0], *shape[2:], shape[1]).permute(0, 1, 4, 2, 3)
+
+    return alone
+
+
+def _products(consumer: nn.Module, group: Group, x: Tensor, channels: Tensor) -> Tensor:
+    """`_alone` as one product a channel: (C, B, O) or (C, B * H' * W', O)."""
     full = consumer.get_parameter("weight")
     weight = group.channels * full.view(len(full), group.channels, -1)[:, channels].permute(1, 2, 0)
-    parts = x.unflatten(1, (group.channels, -1))[:, channels]
+    rows = x.unflatten(1, (group.channels, -1))[:, channels]
     if isinstance(consumer, nn.Conv2d):
         size, stride, padding = consumer.kernel_size, consumer.stride, consumer.padding
         assert isinstance(padding, tuple)
-        sides = zip(x.shape[2:], padding, size, stride, strict=True)
-        height, width = ((side + 2 * p - k) // s + 1 for side, p, k, s in sides)
         if (size, stride, padding) == ((1, 1), (1, 1), (0, 0)):
-            rows = parts.flatten(2).unsqueeze(2)
+            rows = rows.flatten(2).unsqueeze(2)
         else:
-            rows = F.unfold(parts.squeeze(2), size, padding=padding, stride=stride).unflatten(1, (len(channels), -1))
-        rows = rows.permute(1, 0, 3, 2).flatten(1, 2)  # (C, B * positions, kernel)
+            rows = F.unfold(rows.squeeze(2), size, padding=padding, stride=stride).unflatten(1, (len(channels), -1))
+        rows = rows.permute(1, 0, 3, 2).flatten(1, 2)  # (C, B * H' * W', kernel)
     else:
-        rows = parts.transpose(0, 1)
+        rows = rows.transpose(0, 1)
     bias = consumer.get_parameter("bias") if consumer.bias is not None else weight.new_zeros(())
-    given = torch.baddbmm(bias.expand(len(channels), 1, weight.shape[2]), rows, weight)
-    if isinstance(consumer, nn.Conv2d):
-        return given.view(len(channels), len(x), height, width, -1).permute(0, 1, 4, 2, 3)
-    return given
+    return torch.baddbmm(bias.expand(len(channels), 1, weight.shape[2]), rows, weight)
