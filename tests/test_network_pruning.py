@@ -23,7 +23,7 @@ from ltkit.lab import Lab
 from ltkit.models.plain import torch_module
 from ltkit.prune import channels, greedy
 from ltkit.prune.channels import groups
-from ltkit.prune.flow import begin, inputs, logits, quick, until
+from ltkit.prune.flow import begin, behind, inputs, logits, until
 from ltkit.prune.greedy_global import STEPS, Answers, answers_of, by_logits, gradient, imitate, step, stepped
 from ltkit.prune.greedy_problem import Selection, move
 from ltkit.prune.greedy_stops import FINEST, Budget, Discrepancy, Drop, at, budget_counts, enough, size
@@ -57,7 +57,7 @@ def labels(x: Tensor, classes: int = 10) -> Tensor:
 
 
 def answers(module: fx.GraphModule, group: channels.Group, x: Tensor, wanted: Tensor) -> Answers:
-    return answers_of(module, group, x[:1], by_logits(wanted), until(module, begin(module, x), group.consumer))
+    return answers_of(module, group, by_logits(wanted), until(module, begin(module, x), group.consumer))
 
 
 def residual(arch: str = "resnet8", width: float = 0.25) -> tuple[fx.GraphModule, Tensor]:
@@ -500,14 +500,18 @@ def test_a_network_in_parts_gives_what_it_gives(arch: str, width: float) -> None
 
 
 @pytest.mark.parametrize(("arch", "width"), [*PLAIN, ("lenet_5", 1)])
-def test_the_quick_copy_gives_the_same(arch: str, width: float) -> None:
+def test_what_is_behind_a_layer_gives_the_same(arch: str, width: float) -> None:
     """Also where maps are one pixel, and the network itself stays as it is."""
     module, x = residual(arch, width)
     module, x = module.double(), x.double()
     before = copy.deepcopy(module.state_dict())
-    given = fx.Interpreter(quick(module, x[:1])).run(x)
-    torch.testing.assert_close(given, module(x), rtol=1e-9, atol=1e-9)
+    for group in groups(module):
+        flow = until(module, begin(module, x), group.consumer)
+        layer, rest, beside = behind(module, flow)
+        torch.testing.assert_close(rest(layer(inputs(module, flow)), *beside), module(x), rtol=1e-9, atol=1e-9)
     assert all(torch.equal(t, before[name]) for name, t in module.state_dict().items())
+    assert all(weight.requires_grad for weight in module.parameters())
+    assert module(x).requires_grad
 
 
 # The copy for other programs

@@ -89,7 +89,7 @@ _FORMS: dict[str, Callable[[fx.GraphModule, Group, Tensor, int, list[int]], Sele
 
 def _answers(module: fx.GraphModule, group: Group, images: Tensor) -> Answers:
     flow = until(module.eval(), begin(module, images), group.consumer)
-    return answers_of(module, group, images[:1], by_logits(logits(module, flow)), flow)
+    return answers_of(module, group, by_logits(logits(module, flow)), flow)
 
 
 def _numbers(module: fx.GraphModule, group: Group, images: Tensor) -> int:

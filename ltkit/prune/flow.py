@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -61,33 +62,63 @@ def _run(module: fx.GraphModule, flow: Flow, layer: str | None) -> Flow:
 
 
 @torch.no_grad()
-def quick(module: fx.GraphModule, image: Tensor) -> fx.GraphModule:
-    """A copy that gives the same logits for images as large as `image` (1, C, H, W), sooner, and only in eval mode.
+def behind(module: fx.GraphModule, flow: Flow) -> tuple[nn.Module, Callable[..., Tensor], list[Tensor]]:
+    """The layer that is next, what follows as a function of what it gives, and what else that function reads.
 
-    BatchNorm is folded into the convolution before it; of a kernel that meets one pixel and padding only the middle is
-    left, and the rest is a product. Nodes and layers keep their names.
+    Copies of a network in eval mode as it is now, which together give its logits for images as large as those of
+    `flow`, but sooner: BatchNorm is folded into the convolution before it; of a kernel that meets one pixel and padding
+    only the middle is left, and the rest is a product.
     """
-    new = copy.deepcopy(module).eval()
-    for node in list(new.graph.nodes):
-        before = node.all_input_nodes[0] if node.all_input_nodes else node
-        layer, conv = (_module(new, n) for n in (node, before))
-        if isinstance(layer, nn.BatchNorm2d) and isinstance(conv, nn.Conv2d) and len(before.users) == 1:
-            new.set_submodule(str(before.target), fuse_conv_bn_eval(conv, layer))
-            node.replace_all_uses_with(before)
-            new.graph.erase_node(node)
-    run = fx.Interpreter(new, garbage_collect_values=False)
-    run.run(image)
-    for node in new.graph.nodes:
-        conv = _module(new, node)
-        if isinstance(conv, nn.Conv2d) and run.env[node.all_input_nodes[0]].shape[2:] == (1, 1):
-            size = conv.kernel_size[0]
-            if conv.kernel_size == (size, size) and conv.padding == (size // 2, size // 2):
-                at = size // 2
-                conv.weight = nn.Parameter(conv.weight[:, :, at : at + 1, at : at + 1].clone())
-                conv.kernel_size, conv.padding = (1, 1), (0, 0)
-                if conv.groups == 1:
-                    conv.forward = partial(_pixel, conv)  # type: ignore[method-assign]
-    return new
+    nodes = list(module.graph.nodes)
+    start = next(node for node in nodes if node.name == flow.reached)
+    run, one = (fx.Interpreter(module, garbage_collect_values=False) for _ in range(2))
+    run.env = {node: flow.values[node.name] for node in nodes if node.name in flow.values}
+    one.env = {node: value[:1] for node, value in run.env.items()}
+    after: dict[fx.Node, None] = {start: None}
+    for node in nodes[nodes.index(start) : -1]:
+        one.env[node] = one.run_node(node)
+        if any(parent in after for parent in node.all_input_nodes):
+            after[node] = None
+        elif node is not start:  # a shortcut, say
+            run.env[node] = run.run_node(node)
+    read = dict.fromkeys(parent for node in after if node is not start for parent in node.all_input_nodes)
+    beside = [node for node in read if node not in after]
+    graph, layers = fx.Graph(), dict[str, nn.Module]()
+    copies = {node: graph.placeholder(node.name) for node in (start, *beside)}
+    for node in after:
+        layer, norm = _module(module, node), _norm(module, node)
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer = fuse_conv_bn_eval(layer, norm) if norm else copy.deepcopy(layer)  # type: ignore[type-var]
+            if isinstance(layer, nn.Conv2d) and one.env[node.all_input_nodes[0]].shape[2:] == (1, 1):
+                _meet_pixels(layer)
+            layer.requires_grad_(False)
+        if layer is not None:
+            layers[str(node.target)] = layer
+        if node not in copies:
+            copies[node] = graph.node_copy(node, copies.__getitem__)
+        if norm:
+            copies[next(iter(node.users))] = copies[node]
+    graph.output(copies[node])
+    return layers[str(start.target)], fx.GraphModule(layers, graph).forward, [run.env[node] for node in beside]
+
+
+def _norm(module: fx.GraphModule, node: fx.Node) -> nn.BatchNorm2d | None:
+    """The BatchNorm that alone reads what a convolution gives."""
+    if isinstance(_module(module, node), nn.Conv2d) and len(node.users) == 1:
+        layer = _module(module, next(iter(node.users)))
+        return layer if isinstance(layer, nn.BatchNorm2d) else None
+    return None
+
+
+def _meet_pixels(conv: nn.Conv2d) -> None:
+    """Leaves what a convolution of maps of one pixel needs."""
+    size = conv.kernel_size[0]
+    if conv.kernel_size == (size, size) and conv.padding == (size // 2, size // 2):
+        at = size // 2
+        conv.weight = nn.Parameter(conv.weight[:, :, at : at + 1, at : at + 1].clone())
+        conv.kernel_size, conv.padding = (1, 1), (0, 0)
+        if conv.groups == 1:
+            conv.forward = partial(_pixel, conv)  # type: ignore[method-assign]
 
 
 def _pixel(conv: nn.Conv2d, x: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from .channels import Group
-from .flow import Flow, inputs, quick
+from .flow import Flow, behind, inputs
 from .greedy_problem import Floats, Ints, Selection, lowest, move
 from .greedy_weights import listed
 
@@ -129,16 +129,14 @@ def by_labels(labels: Tensor) -> Judge:
 
 
 @torch.no_grad()
-def answers_of(module: fx.GraphModule, group: Group, image: Tensor, judge: Judge, flow: Flow) -> Answers:
+def answers_of(module: fx.GraphModule, group: Group, judge: Judge, flow: Flow) -> Answers:
     """The network's answers under weights of a group's channels, as `judge` sees them.
 
-    What comes before the consumer has been computed: `flow` reaches to there. `image` (1, C, H, W) is one of those that
-    it was begun with.
+    What comes before the consumer has been computed: `flow` reaches to there.
     """
-    x = _packed(inputs(module, flow))
-    fast = quick(module, image)
-    consumer = fast.get_submodule(group.consumer)
-    behind, beside = _behind(fast, group.consumer, flow)
+    flow = replace(flow, values={name: _packed(value) for name, value in flow.values.items()})
+    x = inputs(module, flow)
+    consumer, rest, beside = behind(module, flow)
 
     def together(weights: Tensor) -> Tensor:
         factors = (group.channels * weights).to(x).repeat_interleave(group.reads, dim=1)
@@ -147,7 +145,7 @@ def answers_of(module: fx.GraphModule, group: Group, image: Tensor, judge: Judge
 
     def score(given: Tensor) -> Tensor:
         others = [value.expand(len(given), *value.shape).flatten(0, 1) for value in beside]
-        return judge(behind(given.flatten(0, 1), *others).unflatten(0, (len(given), -1))).cpu()
+        return judge(rest(given.flatten(0, 1), *others).unflatten(0, (len(given), -1))).cpu()
 
     @functools.cache
     @torch.enable_grad()
@@ -160,28 +158,6 @@ def answers_of(module: fx.GraphModule, group: Group, image: Tensor, judge: Judge
         return torch.autograd.grad(gives, weights, given, retain_graph=True)[0]
 
     return Answers(together, _alone(consumer, group, x), slopes, score, max(1, IMAGES_AT_ONCE // len(x)))
-
-
-def _behind(module: fx.GraphModule, consumer: str, flow: Flow) -> tuple[Callable[..., Tensor], list[Tensor]]:
-    """What is behind a consumer, as a function of what it gives and of what else is read there, a shortcut say."""
-    run, nodes = fx.Interpreter(module, garbage_collect_values=False), list(module.graph.nodes)
-    run.env = {node: _packed(flow.values[node.name]) for node in nodes if node.name in flow.values}
-    start = next(node for node in nodes if node.target == consumer)
-    behind: dict[fx.Node, None] = {start: None}
-    for node in nodes[nodes.index(start) + 1 : -1]:
-        if any(parent in behind for parent in node.all_input_nodes):
-            behind[node] = None
-        else:
-            run.env[node] = run.run_node(node)
-    parents = dict.fromkeys(parent for node in behind if node is not start for parent in node.all_input_nodes)
-    beside = [parent for parent in parents if parent not in behind]
-    graph = fx.Graph()
-    copies = {node: graph.placeholder(node.name) for node in (start, *beside)}
-    for node in behind:
-        if node is not start:
-            copies[node] = graph.node_copy(node, copies.__getitem__)
-    graph.output(copies[node])
-    return fx.GraphModule(module, graph).forward, [run.env[node] for node in beside]
 
 
 def _packed(x: Tensor) -> Tensor:

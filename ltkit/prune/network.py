@@ -117,7 +117,7 @@ def greedy_network(
             passes, scale = [1], power if name == "global" else given.target
             floor = stop.relative * scale if isinstance(stop, Discrepancy) else 0.0
             if name in BY_ANSWERS:
-                asked = counted(answers_of(net, group, image, judge_by, inside), passes)
+                asked = counted(answers_of(net, group, judge_by, inside), passes)
                 path = _global(asked, group, floor, shortlist)
             else:
                 path = _local(name, given, floor, group, seed)
