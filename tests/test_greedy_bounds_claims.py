@@ -149,7 +149,7 @@ def crossover(against, draw):
             losses["trained_loss"] *= 0.01 if against == "F14" else 1
             losses = {key: value * np.exp(draw.normal(0, 0.05)) for key, value in losses.items()}
             rows.append({"size": size, "seed": seed, **losses, "wide_loss": 1e-6})
-    return pd.DataFrame(rows)
+    return lambda: pd.DataFrame(rows)
 
 
 def shortlist(against, draw):
@@ -272,8 +272,9 @@ def test_what_a_grid_lacks_is_the_reason(paper, change, name, says):
 
 @pytest.mark.parametrize("name", ["F14", "F15", "F16", "F17", "F18", "F20", "F21", "F22", "F23", "F24"])
 def test_empty_tables_test_nothing(paper, name):
-    empty = {key: rows.head(0) for key, rows in vars(paper).items()}
-    assert isinstance(verdict(QUICK, Tables(**empty), name), str)
+    empty = {key: rows.head(0) for key, rows in vars(paper).items() if key != "crossover"}
+    none = Tables(**empty, crossover=lambda: paper.crossover().head(0))
+    assert isinstance(verdict(QUICK, none, name), str)
 
 
 def test_networks_of_other_costs_are_not_compared(paper):

@@ -15,6 +15,7 @@ from ..lab import Lab
 from ..spec import Init, Recipe, Run, Task
 from .existence_params import network
 from .greedy_bounds_params import Params
+from .greedy_bounds_workers import prepare
 
 __all__ = ["Params", "collect", "dense", "grid", "runs"]
 
@@ -58,5 +59,7 @@ def runs(params: Params, root: str | None = None) -> list[Run]:
 def collect(params: Params, lab: Lab) -> pd.DataFrame:
     """Trains what is missing and gives the study's table, a row a run: network, seed, accuracy, ..., outcome, run."""
     labelled = grid(params, lab.root)
+    if any(lab.store.done(run.name) is None for _, run in labelled):
+        prepare(lab)  # what is made of new runs isn't in the store either
     lab.run(run for _, run in labelled)
     return lab.table(labelled)

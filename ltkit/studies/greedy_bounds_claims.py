@@ -177,7 +177,7 @@ def _f13(e: Evidence, claim: Claim) -> Verdict | str:
 
 
 def _f14(e: Evidence, claim: Claim) -> Verdict | str:
-    rows = e.tables.crossover
+    rows = e.tables.crossover()
     if rows.empty:
         return "no toy was trained"
     small, large = rows["size"].min(), rows["size"].max()

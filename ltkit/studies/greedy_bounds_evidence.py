@@ -6,7 +6,7 @@ Values are one a seed; logarithms are of base 10. "Far more neurons than dimensi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ CHOSEN = 10  # neurons at which F12 and F21 compare
 
 @dataclass(frozen=True)
 class Tables:
-    """What `greedy_bounds.collect` and the measures around it found."""
+    """What `greedy_bounds.collect` and the measures around it found; `crossover` may be waited for when it is asked."""
 
     table: Rows
     curves: Rows
@@ -38,7 +38,7 @@ class Tables:
     regimes: Rows
     orthonormal: Rows
     slim: Rows
-    crossover: Rows
+    crossover: Callable[[], Rows]
     shortlist: Rows
     costs: Rows
     shuffled: Rows

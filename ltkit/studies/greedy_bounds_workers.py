@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+import signal
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any
 
 import torch
@@ -34,11 +38,40 @@ def side_by_side(work: Iterable[Callable[[], Any]], lab: Lab) -> list[Any]:
         raise
 
 
+def prepare(lab: Lab) -> None:
+    """Begins to import, in another process, what those of `side_by_side` need; returns at once."""
+    if lab.workers > 1:
+        _context()
+
+
 @functools.lru_cache(maxsize=1)
 def _pool(workers: int) -> ProcessPoolExecutor:
-    """New processes import all of torch, so they stay until the program ends."""
-    # Spawned: a fork of a process that has computed with several threads crashes sooner or later.
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), one_core)
+    """New processes take a while to be ready, so they stay until the program ends."""
+    return ProcessPoolExecutor(workers, _context(), _begin)
+
+
+@functools.cache
+def _context() -> SpawnContext | ForkServerContext:
+    """Processes are forked from one that has imported everything, or import it themselves where there is no fork.
+
+    Never from this one: a fork of a process that has computed with several threads crashes sooner or later.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([f"{__package__}.greedy_bounds_{name}" for name in ("networks", "curves", "picks")])
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C would show where its imports are
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGINT, before)
+    return context
+
+
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    one_core()
 
 
 def one_core() -> None:
