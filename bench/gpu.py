@@ -3,7 +3,8 @@
     python bench/gpu.py [--only resnet20|vgg16] [--members 8 16 32 64] [--compiled 32] [--plain-workers 8] [--rounds 5]
 
 CIFAR shapes, batch 128, crop and flip. One after the other, since large cohorts don't fit the memory together; one
-network as a graph is timed once more at the end, so that a drift shows. The floor is the time that twelve passes over
+network as a graph is timed once more at the end, so that a drift shows. Then what an evaluation takes, which is no
+graph: it says whether one would be worth it. The floor is the time that twelve passes over
 the activations in bf16 take at the rate of a copy on this device. `--device cpu` tries it out, on small numbers.
 """
 
@@ -27,6 +28,7 @@ from ltkit import models
 from ltkit.models.layers import Conv
 from ltkit.spec import Network
 from ltkit.train.device import can_compile, pick
+from ltkit.train.evaluate import evaluate
 from ltkit.train.graph import WARM
 
 PASSES = 12  # over the activations: what forward, backward and BatchNorm read and write at least
@@ -96,6 +98,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=30, help="steps a round")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--images", type=int, default=12_800)
+    parser.add_argument("--tests", type=int, default=10_000, help="images of an evaluation")
     parser.add_argument("--device", default="cuda")
     given = parser.parse_args(words)
     device = pick(given.device)
@@ -154,6 +157,22 @@ def table(setting: dict[str, Any], device: torch.device, folder: Path, rate: flo
     for members in given.compiled if known else ():
         ltkit(members, "bf16", True, graph)
     ltkit(1, "bf16", False, graph)
+    for members in (1, *given.members):
+        ms = statistics.median(timed(evaluation(setting["arch"], members, device, given.tests), device, 3, 1)) / members
+        print(f"Evaluation of {given.tests:,} images, cohort of {members}, bf16, no graph: {ms:.2f} ms a network")
+
+
+def evaluation(arch: str, members: int, device: torch.device, images: int) -> Step:
+    """What follows an epoch, as `ltkit.train.evaluate` does it: eagerly, the same number of images at a time."""
+    net = models.build(Network(arch=arch), (3, 32, 32), 10, members).to(device)
+    x, y = torch.randn(images, 3, 32, 32, device=device), torch.zeros(images, dtype=torch.int64, device=device)
+
+    def step() -> int:
+        evaluate(net, x, y, members, "bf16")
+        return images
+
+    step()
+    return step
 
 
 if __name__ == "__main__":

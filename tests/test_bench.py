@@ -11,7 +11,16 @@ import pytest
 import torch
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
-SMALL = {"device": "cpu", "batch": 4, "images": 16, "members": 2, "plain-workers": 0, "rounds": 1, "steps": 1}
+SMALL = {
+    "device": "cpu",
+    "batch": 4,
+    "images": 16,
+    "members": 2,
+    "plain-workers": 0,
+    "rounds": 1,
+    "steps": 1,
+    "tests": 8,
+}
 
 
 @pytest.fixture
@@ -39,6 +48,9 @@ def test_the_table_of_a_network(gpu: Any, capsys: pytest.CaptureFixture[str]) ->
         assert middle > 0
         assert plain == pytest.approx(float(rows[1][1]) / middle, abs=0.06)
         assert 0 <= floor < 1
+    evaluations = [line for line in told if line.startswith("Evaluation of 8 images")]
+    assert [line.split(", ")[1] for line in evaluations] == ["cohort of 1", "cohort of 2"]
+    assert all(float(line.split()[-4]) > 0 for line in evaluations)
 
 
 def test_the_plain_loop_of_vgg_16(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -361,9 +361,13 @@ def test_a_cohort_that_does_not_fit_is_halved(device, dense, lab, monkeypatch, c
     monkeypatch.setattr(module, "train", small_memory)
     study = [dense.replace(order=s) for s in range(5)]
     lab.run(study)
-    assert sizes == [5, 2, 3, 1, 2]
+    assert sizes == [5, 2, 1, 2]  # not 3: the memory is known by then
     assert "5 networks don't fit the memory together: trying halves" in caplog.text
     assert lab.run(study).trained == 0
+    sizes.clear()
+    lab.run(run.replace(recipe=run.recipe.replace(lr=0.01)) for run in study)
+    assert sizes == [2, 1, 2]  # nor is it asked again
+    assert caplog.text.count("trying halves") == 1
 
 
 @pytest.mark.parametrize(("error", "runs"), [(torch.OutOfMemoryError("no"), 1), (RuntimeError("shapes differ"), 2)])

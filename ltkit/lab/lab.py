@@ -101,6 +101,7 @@ class Lab:
         self.collapse = collapse
         self.workers = workers or (torch.get_num_threads() if self.device.type == "cpu" else 1)
         self.tally = Tally()
+        self._fit: dict[str, int] = {}  # how many networks of a kind the memory holds, where it was once too little
 
     def run(self, runs: Iterable[Run], trace: Trace | None = None) -> Tally:
         """Makes sure that all `runs` are in the store: trains what is missing, parents first, in cohorts.
@@ -198,23 +199,26 @@ class Lab:
             if session.stop.is_set() and epoch < of:
                 raise Stopped
 
+        kind = cohort_key(jobs[0].run)
         try:
-            outcomes = train(
-                jobs,
-                self.device,
-                self.root,
-                compile=worth,
-                until=cohort[0].until,
-                state=state.read(saved),
-                save_state=lambda content: state.write(saved, content),
-                save_seconds=self.save_seconds,
-                tick=tick,
-            )
+            if len(jobs) <= self._fit.get(kind, len(jobs)):
+                outcomes = train(
+                    jobs,
+                    self.device,
+                    self.root,
+                    compile=worth,
+                    until=cohort[0].until,
+                    state=state.read(saved),
+                    save_state=lambda content: state.write(saved, content),
+                    save_seconds=self.save_seconds,
+                    tick=tick,
+                )
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if len(jobs) == 1 or not out_of_memory(error):
                 raise
-        if not outcomes:  # not in `except`, where the traceback would hold the memory that the halves need
+            self._fit[kind] = len(jobs) // 2
             log.warning("%d networks don't fit the memory together: trying halves", len(jobs))
+        if not outcomes:  # not in `except`, where the traceback would hold the memory that the halves need
             half = len(cohort) // 2
             for part in (cohort[:half], cohort[half:]):
                 self._train(part, alike, session)
