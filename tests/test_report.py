@@ -44,6 +44,7 @@ print("\\r1/3 runs\\r2/3 runs", file=sys.stderr, flush=True)
 time.sleep(0.3)  # what comes later is another output of the cell
 print("3/3 runs", file=sys.stderr, flush=True)
 display(Picture())
+print("a sentence")
 """
 VERDICTS = """
 from ltkit.show import result
@@ -158,6 +159,8 @@ def test_the_page_of_a_study(made: Report, place: Path) -> None:
     assert picture["src"] == "data:image/png;base64,iVBORw0KGgo="
     logs = [log.get_text() for log in soup.select("details.log pre")]
     assert logs == ["2/3 runs\n3/3 runs\n"]  # what the terminal showed in the end, as one log
+    assert [said.get_text() for said in soup.select("pre.said")] == ["a sentence\n"]
+    assert "pre.said { white-space: pre-wrap; }" in str(soup.select("style"))  # else its end is out of sight
     assert all(table.parent["class"] == ["scroll"] for table in soup.select("table"))
     assert "injected" not in str(soup)
     rows = [[cell.get_text() for cell in row.select("th, td")] for row in soup.select("main section tbody tr")]

@@ -13,8 +13,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import forkserver
-from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.context import BaseContext
 from typing import Any
 
 import torch
@@ -51,13 +50,15 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 
 @functools.cache
-def _context() -> SpawnContext | ForkServerContext:
+def _context() -> BaseContext:
     """Processes are forked from one that has imported everything, or import it themselves where there is no fork.
 
     Never from this one: a fork of a process that has computed with several threads crashes sooner or later.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver  # there is none on Windows
+
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([f"{__package__}.greedy_bounds_{name}" for name in ("networks", "curves", "picks")])
     if threading.current_thread() is threading.main_thread():
