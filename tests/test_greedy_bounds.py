@@ -3,6 +3,10 @@
 import functools
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +184,43 @@ def test_work_is_shared_out_among_processes(tmp_path):
     workers._pool.cache_clear()
     one = Lab(tmp_path, device="cpu", workers=1)
     assert set(workers.side_by_side([os.getpid] * 4, one)) == {os.getpid()}
+
+
+INTERRUPTED = """
+import functools, sys, time
+from ltkit.lab import Lab
+from ltkit.studies.greedy_bounds_workers import side_by_side
+
+if __name__ == "__main__":
+    lab = Lab(sys.argv[1], device="cpu", workers=2)
+    slow = "import pathlib, time; pathlib.Path({!r}).touch(); time.sleep(60)"
+    try:
+        side_by_side([functools.partial(exec, slow.format(f"{sys.argv[1]}/{n}")) for n in range(9)], lab)
+    except KeyboardInterrupt:
+        print("interrupted")
+    few = [functools.partial(divmod, 7, n) for n in (2, 3)]
+    try:
+        print(side_by_side(few, lab), flush=True)
+        time.sleep(60)  # the processes wait for more
+    except KeyboardInterrupt:
+        print(side_by_side(few, lab))
+"""
+
+
+def test_ctrl_c_ends_what_is_at_work_without_a_word_and_what_comes_next_works(tmp_path):
+    (tmp_path / "script.py").write_text(INTERRUPTED)
+    words = [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    until = time.monotonic() + 60
+    while not all((tmp_path / str(n)).exists() for n in range(2)):
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, and Jupyter
+    assert [process.stdout.readline() for _ in range(2)] == ["interrupted\n", "[(3, 1), (2, 1)]\n"]
+    time.sleep(1)  # until it sleeps too: Python swallows an interrupt in what it calls when a pool is forgotten
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=60) == ("[(3, 1), (2, 1)]\n", "")
 
 
 def test_what_is_timed_has_one_core():

@@ -30,10 +30,12 @@ def side_by_side(work: Iterable[Callable[[], Any]], lab: Lab) -> list[Any]:
     work = list(work)
     if lab.workers == 1 or len(work) < 2:
         return [one() for one in work]
+    pool = _pool(lab.workers)
     try:
-        return list(_pool(lab.workers).map(_call, work))
-    except BrokenProcessPool:
+        return list(pool.map(_call, work))
+    except (BrokenProcessPool, KeyboardInterrupt):  # Ctrl-C reaches the processes too
         _pool.cache_clear()
+        pool.shutdown(wait=False, cancel_futures=True)
         raise
 
 
@@ -71,8 +73,19 @@ def _context() -> BaseContext:
 
 
 def _begin() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, _interrupted)
     one_core()
+
+
+def _interrupted(*_: object) -> None:
+    """Ctrl-C ends the work at hand and what is left; a process that waits goes on waiting, without a word.
+
+    Notebooks end so too. A process that dies while it waits may take the lock of the queue along.
+    """
+    global _stopped
+    if _busy:
+        _stopped = True
+        raise KeyboardInterrupt
 
 
 def one_core() -> None:
@@ -81,8 +94,18 @@ def one_core() -> None:
     threadpool_limits(1)
 
 
+_busy = _stopped = False  # of a process that works
+
+
 def _call(work: Callable[[], Any]) -> Any:
-    return work()
+    global _busy
+    if _stopped:
+        raise KeyboardInterrupt
+    _busy = True
+    try:
+        return work()
+    finally:
+        _busy = False
 
 
 def alone(work: Callable[[], Any]) -> Any:
