@@ -210,17 +210,23 @@ if __name__ == "__main__":
 def test_ctrl_c_ends_what_is_at_work_without_a_word_and_what_comes_next_works(tmp_path):
     (tmp_path / "script.py").write_text(INTERRUPTED)
     words = [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    until = time.monotonic() + 60
-    while not all((tmp_path / str(n)).exists() for n in range(2)):
-        assert process.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, and Jupyter
-    assert [process.stdout.readline() for _ in range(2)] == ["interrupted\n", "[(3, 1), (2, 1)]\n"]
-    time.sleep(1)  # until it sleeps too: Python swallows an interrupt in what it calls when a pool is forgotten
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.communicate(timeout=60) == ("[(3, 1), (2, 1)]\n", "")
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            until = time.monotonic() + 60
+            while not all((tmp_path / str(n)).exists() for n in range(2)):
+                assert process.poll() is None
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does, and Jupyter
+            assert [process.stdout.readline() for _ in range(2)] == ["interrupted\n", "[(3, 1), (2, 1)]\n"]
+            time.sleep(1)  # until it sleeps too: Python swallows an interrupt in what it calls when a pool is forgotten
+            os.killpg(process.pid, signal.SIGINT)
+            assert process.communicate(timeout=60) == ("[(3, 1), (2, 1)]\n", "")
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
 
 
 def test_what_is_timed_has_one_core():
