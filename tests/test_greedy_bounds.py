@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -184,6 +185,23 @@ def test_work_is_shared_out_among_processes(tmp_path):
     workers._pool.cache_clear()
     one = Lab(tmp_path, device="cpu", workers=1)
     assert set(workers.side_by_side([os.getpid] * 4, one)) == {os.getpid()}
+
+
+def test_the_toy_is_trained_in_the_background(tmp_path, monkeypatch):
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def toy(width, sizes, seeds):
+        begun.set()
+        assert goes_on.wait(60)
+        return pd.DataFrame({"size": list(sizes), "seed": seeds[0]})
+
+    monkeypatch.setattr(curves, "two_layer_toy", toy)
+    given, lab = SMOKE.replace(toy_sizes=(3, 4), seeds=(5, 6)), Lab(tmp_path, device="cpu", workers=1)
+    later = curves.crossover_later(given, lab)
+    assert begun.wait(60)  # nobody has asked for it yet
+    goes_on.set()
+    assert later().to_numpy().tolist() == [[3, 5], [4, 5], [3, 6], [4, 6]]
+    assert later().equals(curves.crossover(given, lab))
 
 
 INTERRUPTED = """

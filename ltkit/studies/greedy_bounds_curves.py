@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -216,3 +218,11 @@ def crossover(params: Params, lab: Lab) -> Rows:
     """Picked neurons against networks trained at their size, on a two-layer toy: `ltkit.analyze.toy`'s columns."""
     work = [functools.partial(two_layer_toy, params.toy_width, params.toy_sizes, [seed]) for seed in params.seeds]
     return pd.concat(side_by_side(work, lab), ignore_index=True)
+
+
+def crossover_later(params: Params, lab: Lab) -> Callable[[], Rows]:
+    """`crossover` in the background, while figures are drawn: a call that waits for it.
+
+    To be begun last: beside it nothing should be timed, and products of several threads take ten times as long.
+    """
+    return ThreadPoolExecutor(1).submit(crossover, params, lab).result
