@@ -8,7 +8,7 @@ import torch
 
 from ltkit.analyze.regimes import gaussian, orthonormal, two_layer
 from ltkit.prune import greedy
-from ltkit.prune.greedy_problem import move
+from ltkit.prune.greedy_problem import lowest, move
 from ltkit.seeds import generator
 
 TRIANGLE = [[0, 0], [1, 0], [0, 1]]
@@ -354,3 +354,11 @@ def test_what_is_no_selection():
         greedy.from_contributions([[float("nan"), 0]])
     with pytest.raises(ValueError, match="not one of shape"):
         greedy.from_contributions([1, 2])
+
+
+def test_the_lowest_is_never_nan_and_of_equals_the_first():
+    nan = float("nan")
+    assert lowest(np.array([nan, 3.0, 2.0, 2.0, nan]), 0.0) == 2
+    assert lowest(np.array([1.0 + 1e-13, 1.0]), 1.0) == 0  # equal, within rounding
+    with pytest.raises(ValueError, match="nothing can be picked by discrepancies that are no numbers"):
+        lowest(np.array([nan, nan]), 0.0)
