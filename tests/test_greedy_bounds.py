@@ -205,11 +205,12 @@ def test_the_toy_is_trained_in_the_background(tmp_path, monkeypatch):
 
 
 INTERRUPTED = """
-import functools, sys, time
+import functools, signal, sys, time
 from ltkit.lab import Lab
 from ltkit.studies.greedy_bounds_workers import side_by_side
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     lab = Lab(sys.argv[1], device="cpu", workers=2)
     slow = "import pathlib, time; pathlib.Path({!r}).touch(); time.sleep(60)"
     try:
