@@ -1,6 +1,7 @@
 """Milliseconds a network and training step on a GPU, data and augmentation included.
 
     python bench/gpu.py [--only resnet20|vgg16] [--members 8 16 32 64] [--compiled 32] [--plain-workers 8] [--rounds 5]
+                        [--profile 32]
 
 CIFAR shapes, batch 128, crop and flip. One after the other, since large cohorts don't fit the memory together; one
 network as a graph is timed once more at the end, so that a drift shows. Then what an evaluation takes, which is no
@@ -27,7 +28,7 @@ from torch import nn
 from ltkit import models
 from ltkit.models.layers import Conv
 from ltkit.spec import Network
-from ltkit.train.device import can_compile, pick
+from ltkit.train.device import can_compile, pick, wait
 from ltkit.train.evaluate import evaluate
 from ltkit.train.graph import WARM
 
@@ -64,14 +65,13 @@ def activations(arch: str) -> int:
 
 def timed(step: Step, device: torch.device, rounds: int, steps: int) -> list[float]:
     """Milliseconds a step, of each round."""
-    wait = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
     found = []
     for _ in range(rounds):
-        wait()
+        wait(device)
         begun = time.perf_counter()
         for _ in range(steps):
             step()
-        wait()
+        wait(device)
         found.append(1000 * (time.perf_counter() - begun) / steps)
     return found
 
@@ -93,6 +93,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--only", choices=list(SETTINGS))
     parser.add_argument("--members", type=int, nargs="*", default=[8, 16, 32, 64], help="sizes of cohorts")
     parser.add_argument("--compiled", type=int, nargs="*", default=[32], help="sizes of cohorts that are compiled too")
+    parser.add_argument("--profile", type=int, default=32, help="size of the cohort whose kernels are listed; 0: none")
     parser.add_argument("--plain-workers", type=int, default=8, help="of the plain loop's DataLoader")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=30, help="steps a round")
@@ -144,9 +145,11 @@ def table(setting: dict[str, Any], device: torch.device, folder: Path, rate: flo
         numbers = f"{middle:.3f} | {min(ms):.3f} - {max(ms):.3f} | {base / middle:.1f} | {floor / middle:.2f}"
         print(f"| {label} | {numbers} | {set_up:.0f} s | {memory} |", flush=True)
 
-    def ltkit(members: int, precision: str, compile: bool, graph: bool) -> None:
-        label = f"cohort of {members}, {precision}{', compiled' * compile}{', graph' * graph}"
+    def ltkit(members: int, precision: str, compile: bool, graph: bool, search: bool = False) -> None:
+        label = f"cohort of {members}, {precision}{', compiled' * compile}{', graph' * graph}{', searched' * search}"
+        torch.backends.cudnn.benchmark = search  # cuDNN times its kernels and takes the fastest
         row(label, members, lambda: trainer.cohort(setting, device, folder, members, precision, compile, graph))
+        torch.backends.cudnn.benchmark = False
 
     graph, known = device.type == "cuda", can_compile(device.type)
     row(f"plain loop, {given.plain_workers} loader workers", 1, lambda: plain(setting, device, given.plain_workers))
@@ -156,10 +159,29 @@ def table(setting: dict[str, Any], device: torch.device, folder: Path, rate: flo
         ltkit(members, "bf16", False, graph)
     for members in given.compiled if known else ():
         ltkit(members, "bf16", True, graph)
+        ltkit(members, "bf16", False, graph, search=True)
     ltkit(1, "bf16", False, graph)
     for members in (1, *given.members):
         ms = statistics.median(timed(evaluation(setting["arch"], members, device, given.tests), device, 3, 1)) / members
         print(f"Evaluation of {given.tests:,} images, cohort of {members}, bf16, no graph: {ms:.2f} ms a network")
+    if given.profile:
+        step = trainer.cohort(setting, device, folder, given.profile, "bf16", False, graph)
+        print(f"\nKernels of a cohort of {given.profile}, bf16:\n{profiled(step, device, given.steps)}", flush=True)
+
+
+def profiled(step: Step, device: torch.device, steps: int) -> str:
+    """The operations or kernels that a step spends most time in."""
+    for _ in range(WARM + 2):
+        step()
+    kinds = [torch.profiler.ProfilerActivity.CPU]
+    if device.type == "cuda":
+        kinds.append(torch.profiler.ProfilerActivity.CUDA)
+    with torch.profiler.profile(activities=kinds) as seen:
+        for _ in range(steps):
+            step()
+        wait(device)
+    by = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
+    return seen.key_averages().table(sort_by=by, row_limit=15, max_name_column_width=80)
 
 
 def evaluation(arch: str, members: int, device: torch.device, images: int) -> Step:

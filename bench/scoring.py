@@ -25,7 +25,7 @@ from trainer import Block
 from ltkit import models
 from ltkit.prune.scores import score_masks
 from ltkit.spec import Init, Network
-from ltkit.train.device import pick
+from ltkit.train.device import pick, wait
 
 NETWORK, SHAPE, CLASSES, PER_CLASS, DENSITY = Network(arch="resnet32", width=2.0), (3, 32, 32), 10, 10, 0.02
 Masks = list[torch.Tensor]  # one a layer, in module order
@@ -141,15 +141,14 @@ def measure(
     calls: dict[str, tuple[int, Callable[[], Masks]]], rounds: int, device: torch.device
 ) -> tuple[dict[str, list[float]], dict[str, Masks]]:
     """Seconds a network of each variant, `rounds` times in turns, and the masks that they made."""
-    wait = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
     seconds: dict[str, list[float]] = {label: [] for label in calls}
     made: dict[str, Masks] = {}
     for _ in range(rounds):
         for label, (count, call) in calls.items():
-            wait()
+            wait(device)
             begun = time.perf_counter()
             made[label] = call()
-            wait()
+            wait(device)
             seconds[label].append((time.perf_counter() - begun) / count)
     return seconds, made
 

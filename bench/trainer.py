@@ -35,7 +35,7 @@ from ltkit.prune.masks import apply
 from ltkit.seeds import generator
 from ltkit.spec import Init, Network, Recipe, Run, Task
 from ltkit.train import Cohort, Job
-from ltkit.train.device import can_compile, pick
+from ltkit.train.device import can_compile, pick, wait
 
 BATCH, IMAGES, DENSITY = 128, 12_800, 0.2
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -196,16 +196,15 @@ def beside(make: Callable[[], Step], workers: int) -> Step:
 
 def measure(steps: dict[str, Step], rounds: int, seconds: float, device: torch.device) -> dict[str, list[float]]:
     """Images a second of each variant, `rounds` times in turns."""
-    wait = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
     found: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
             step()
-            wait()
+            wait(device)
             begun, images = time.perf_counter(), 0
             while time.perf_counter() - begun < seconds:
                 images += step()
-            wait()
+            wait(device)
             found[name].append(images / (time.perf_counter() - begun))
     return found
 

@@ -20,6 +20,7 @@ SMALL = {
     "rounds": 1,
     "steps": 1,
     "tests": 8,
+    "profile": 2,
 }
 
 
@@ -51,6 +52,8 @@ def test_the_table_of_a_network(gpu: Any, capsys: pytest.CaptureFixture[str]) ->
     evaluations = [line for line in told if line.startswith("Evaluation of 8 images")]
     assert [line.split(", ")[1] for line in evaluations] == ["cohort of 1", "cohort of 2"]
     assert all(float(line.split()[-4]) > 0 for line in evaluations)
+    assert "Kernels of a cohort of 2, bf16:" in told
+    assert any("convolution_backward" in line for line in told)
 
 
 def test_the_plain_loop_of_vgg_16(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:

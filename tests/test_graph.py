@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -183,6 +184,21 @@ def test_what_cannot_be_captured_runs_without(
     jobs = [job(Run(task=tiny, network=Network(width=0.1), recipe=SGD))]
     assert equal(trained(jobs, 8, graphed=True), trained(jobs, 8, graphed=False))
     assert caplog.text.count("can't be captured") == 1
+
+
+def test_batches_of_another_size_are_captured_anew(tiny: Any, recorded: list[int]) -> None:
+    """As `ltkit plan` takes them, which tells what a step costs from what its images cost."""
+    jobs = [job(Run(task=tiny, network=Network(width=0.1), recipe=SGD))]
+
+    def stepped(graphed: bool) -> Cohort:
+        cohort = trained(jobs, 6, graphed)
+        cohort.time = replace(cohort.time, batch=5)
+        for step in range(6, 9):
+            cohort.step(step)
+        return cohort
+
+    assert equal(stepped(graphed=True), stepped(graphed=False))
+    assert len(recorded) == 9 - graph.WARM
 
 
 def test_too_little_memory_is_told(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ from .material import ParentDiverged, frame
 from .plan import Work, done, plan
 from .progress import Progress
 from .session import Session
-from .sizes import best_size, out_of_memory
+from .sizes import SIZES, WORTH, best_size, measured_size, out_of_memory
 
 log = logging.getLogger("ltkit")
 
@@ -70,11 +70,12 @@ class Lab:
     """Runs by their specs: `run` makes what is missing, `table`, `weights` and `mask` read what is there.
 
     `store` and `data` default to LTKIT_STORE and LTKIT_DATA; `device` is auto, cpu, cuda or mps; `members` bounds the
-    size of a cohort (None: what is fastest for the network and device); `workers` is how many cohorts train side by
-    side (None: one a CPU thread, each computing with that thread alone, which is faster than sharing every operation
-    out, and makes results independent of the number of cores; one on a GPU). A mask that keeps nothing of a layer is
-    reported, or refused before anything is trained with it: `collapse`. `executor` says where cohorts are trained: on a
-    Dask cluster (`connect`: local, slurm, or a scheduler's address), by default that of LTKIT_CLUSTER, or "here".
+    size of a cohort (None: what is fastest for the network and device; before long work on CUDA it is tried out);
+    `workers` is how many cohorts train side by side (None: one a CPU thread, each computing with that thread alone,
+    which is faster than sharing every operation out, and makes results independent of the number of cores; one on a
+    GPU). A mask that keeps nothing of a layer is reported, or refused before anything is trained with it: `collapse`.
+    `executor` says where cohorts are trained: on a Dask cluster (`connect`: local, slurm, or a scheduler's address), by
+    default that of LTKIT_CLUSTER, or "here".
     """
 
     def __init__(
@@ -128,7 +129,8 @@ class Lab:
             return self.train_free(cohort, alike[cohort_key(cohort[0].run)], session)
 
         try:
-            cohorts, threads = compose(todo, self._size), torch.get_num_threads() // self.workers or 1
+            cohorts = compose(todo, lambda run: self._size(run, alike[cohort_key(run)]))
+            threads = torch.get_num_threads() // self.workers or 1
             if self.executor and cohorts:
                 order = order_of(str(self.store.path), self._options(), trace)
                 self.executor.train(cohorts, lambda cohort: alike[cohort_key(cohort[0].run)], order, session)
@@ -161,9 +163,15 @@ class Lab:
             raise Stopped
         return [work for work in cohort if work.run.name not in taken]
 
-    def _size(self, run: Run) -> int:
+    def _size(self, run: Run, alike: int) -> int:
+        """How many of `alike` runs like this one train together."""
+        if self.members:
+            return self.members
+        steps = clock(run.recipe, material.images(run, self.root)).total
+        if self.device.type == "cuda" and not self.executor and alike >= SIZES[1] and steps * alike > WORTH:
+            return measured_size(run, alike, self.root, self.device, self.store.path)
         device = self.executor.device() if self.executor and self._asked == "auto" else self.device
-        return self.members or best_size(run, *frame(run, self.root), device)
+        return best_size(run, *frame(run, self.root), device)
 
     def _options(self) -> dict[str, Any]:
         """What this lab was opened with, for another one on the same store."""

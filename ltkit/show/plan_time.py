@@ -21,6 +21,8 @@ from ..lab.sizes import out_of_memory
 from ..models.cost import multiplications
 from ..spec import Dense, Init, Network, Repel, Run, Task
 from ..train import Cohort, Job
+from ..train.device import wait
+from ..train.graph import WARM
 from .plan_cost import Shape, facts
 
 EACH = 3.0  # seconds that a kind of network may take
@@ -176,7 +178,7 @@ def _jobs(kind: Kind, load: Load, members: int, batch: int, task: Task) -> list[
 
 
 def _timed(jobs: list[Job], device: torch.device, workers: int, batch: int) -> float:
-    """Seconds a pass of an image while `workers` cohorts train, each in a thread of its own, after a first step.
+    """Seconds a pass of an image while `workers` cohorts train, each in a thread of its own, after the first steps.
 
     Where their batch is smaller than `batch`, the part of a step that doesn't depend on it (the update of the weights,
     say) is told from the rest by a third of a batch, and shared out over the whole one.
@@ -185,8 +187,9 @@ def _timed(jobs: list[Job], device: torch.device, workers: int, batch: int) -> f
     def begin(_: int) -> Cohort:
         cohort = Cohort(jobs, device)
         cohort.begin_epoch(0)
-        cohort.step(0)
-        _wait(device)
+        for step in range(WARM + 1 if device.type == "cuda" else 1):  # a graph is captured by then
+            cohort.step(step % cohort.time.per_epoch)
+        wait(device)
         return cohort
 
     def passes(cohort: Cohort) -> float:
@@ -209,12 +212,5 @@ def _step(cohort: Cohort, device: torch.device, seconds: float) -> float:
     while time.monotonic() - begun < seconds:
         cohort.step(steps % cohort.time.per_epoch)
         steps += 1
-    _wait(device)
+    wait(device)
     return (time.monotonic() - begun) / steps
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()

@@ -3,7 +3,7 @@
 A run is written under a temporary name, synced, and renamed; `done.json`, with the checksums, is its last file. A
 folder without it is no run. Racing writers leave one good copy. A checkpoint on the way stands beside its run as
 `<name>@<epoch>`, what was traced of its training as `<name>@trace-<12 hex>`; tables that were measured on runs
-(`ltkit.lab.measured`) in `measured/`.
+(`ltkit.lab.measured`) in `measured/`, how long cohorts of which size take (`ltkit.lab.sizes`) in `sizes/`.
 """
 
 from __future__ import annotations

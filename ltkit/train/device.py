@@ -27,6 +27,14 @@ def pick(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def wait(device: torch.device) -> None:
+    """Until the device has done all that it was told to: before and after what is timed."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
 @functools.cache
 def can_compile(kind: str) -> bool:
     """Whether torch.compile has what it needs on this kind of device; says once what is missing."""

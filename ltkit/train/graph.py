@@ -22,7 +22,8 @@ WARM = 3  # steps before the capture, in which libraries choose their kernels an
 
 
 class Graphed:
-    """A method of tensors as a graph: what it is called with may differ in its numbers, not in shapes or types.
+    """A method of tensors as a graph: what it is called with may differ in its numbers; of other shapes it is captured
+    anew.
 
     The first calls run as they are; the next one is captured, and from then on replayed. What can't be captured runs
     as it is for good, and that is said. The method's object isn't kept alive.
@@ -42,7 +43,7 @@ class Graphed:
             function(*given)
         elif self._calls <= WARM:
             warm(partial(function, *given), self.device)
-        elif self._replay is None:
+        elif self._replay is None or [_shape(tensor) for tensor in self._fed] != [_shape(tensor) for tensor in given]:
             self._capture(function, given)
         else:
             for place, tensor in zip(self._fed, given, strict=True):
@@ -66,6 +67,10 @@ class Graphed:
             function(*given)
         else:
             self._replay()  # the capture itself computes nothing
+
+
+def _shape(tensor: Tensor | None) -> torch.Size | None:
+    return None if tensor is None else tensor.shape
 
 
 def warm(function: Callable[[], None], device: torch.device) -> None:
