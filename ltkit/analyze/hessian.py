@@ -132,7 +132,7 @@ def matrix(loss: Loss) -> Tensor:
 
 def exact(loss: Loss) -> Tensor:
     """All eigenvalues of the Hessian, ascending, (N,) float64 on the CPU. UserError for more than `MOST` of them."""
-    return torch.linalg.eigvalsh(matrix(loss).double().cpu())
+    return torch.linalg.eigvalsh(matrix(loss).cpu().double())
 
 
 def product(loss: Loss) -> Product:

@@ -92,9 +92,9 @@ def patches(module: fx.GraphModule, group: Group, images: Tensor, rows: int = RO
 @torch.no_grad()
 def patches_of(module: nn.Module, group: Group, received: Tensor, rows: int = ROWS) -> tuple[Floats, Floats]:
     """`patches` from what the consumer receives for all images."""
-    consumer, w = module.get_submodule(group.consumer), module.get_parameter(f"{group.consumer}.weight").double().cpu()
+    consumer, w = module.get_submodule(group.consumer), module.get_parameter(f"{group.consumer}.weight").cpu().double()
     x = _sampled(consumer, group, received, rows) if isinstance(consumer, nn.Conv2d) else received
-    x = x.double().cpu()
+    x = x.cpu().double()
     return x.view(len(x), group.channels, -1).numpy(), w.view(len(w), group.channels, -1).numpy()
 
 

@@ -114,15 +114,15 @@ def counted(answers: Answers, passes: list[int]) -> Answers:
 
 def by_logits(logits: Tensor) -> Judge:
     """The mean squared distance from `logits` (B, classes)."""
-    return lambda answers: (answers - logits).double().square().sum(2).mean(1)
+    return lambda answers: (answers - logits).cpu().double().square().sum(2).mean(1)
 
 
 def by_labels(labels: Tensor) -> Judge:
     """The predecessor's score: the mean cross-entropy (nats) on `labels` (B,)."""
 
     def loss(answers: Tensor) -> Tensor:
-        every = answers.double().flatten(0, 1)
-        repeated = labels.expand(len(answers), -1)
+        every = answers.cpu().double().flatten(0, 1)
+        repeated = labels.cpu().expand(len(answers), -1)
         return F.cross_entropy(every, repeated.flatten(), reduction="none").view_as(repeated).mean(1)
 
     return loss
@@ -145,7 +145,7 @@ def answers_of(module: fx.GraphModule, group: Group, judge: Judge, flow: Flow) -
 
     def score(given: Tensor) -> Tensor:
         others = [value.expand(len(given), *value.shape).flatten(0, 1) for value in beside]
-        return judge(rest(given.flatten(0, 1), *others).unflatten(0, (len(given), -1))).cpu()
+        return judge(rest(given.flatten(0, 1), *others).unflatten(0, (len(given), -1)))
 
     @functools.cache
     @torch.enable_grad()

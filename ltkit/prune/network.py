@@ -97,7 +97,7 @@ def greedy_network(
     judged = flow if judge is None else begin(net, judge)
     whole, answers = logits(original, flow), logits(original, judged)
     judge_by = by_logits(whole) if labels is None else by_labels(labels)
-    power = float(whole.double().square().sum(1).mean())
+    power = float(whole.cpu().double().square().sum(1).mean())
     done: list[Layer] = []
     for group in wanted:
         flow = until(net, flow, group.producer)
@@ -125,7 +125,7 @@ def greedy_network(
             choice = _choice(group, found, weigh)
             masked[name] = _masked(net, choice, inside)
             replies = masked[name] if judge is None else _masked(net, choice, beside)
-            error = float((replies - answers).double().square().sum(1).mean())
+            error = float((replies - answers).cpu().double().square().sum(1).mean())
             tried.append(Layer(choice, name, found, _relative(given, choice.weights), {name: error}, sum(passes)))
         best = min(tried, key=lambda t: (0 if counts else len(t.choice.kept), t.errors[t.rule]))
         errors = {t.rule: t.errors[t.rule] for t in tried}

@@ -1,0 +1,162 @@
+"""The kit on a device beside the CPU, which is pretended here: `tests/pretend.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pytest
+import torch
+from pretend import pretend
+
+from ltkit.errors import UserError
+from ltkit.lab import Lab
+from ltkit.lab.material import job
+from ltkit.prune import tickets
+from ltkit.spec import ARCHITECTURES, Anchor, Init, Network, Recipe, Run, Task
+from ltkit.train import Cohort, graph
+from ltkit.train.device import pick
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+STUDIES = ("existence", "sanity_checks", "mode_connectivity", "gradient_flow", "weight_correlation", "greedy_bounds")
+
+
+@pytest.fixture
+def mps(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
+    with pretend("mps", monkeypatch):
+        yield pick("auto")
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
+    with pretend("cuda", monkeypatch):
+        yield pick("auto")
+
+
+def test_the_pretended_device_computes(mps: torch.device) -> None:
+    assert mps.type == "mps"
+    x = torch.arange(6.0).view(2, 3)
+    w = torch.ones(3, 2).to(mps).requires_grad_()
+    there = x.to(mps)
+    assert there.device.type == "mps" == (there @ w).device.type
+    (grad,) = torch.autograd.grad((there @ w).cpu().square().sum(), w)
+    assert grad.tolist() == (2 * x.T @ x @ torch.ones(3, 2)).tolist()
+    there.view(-1)[[1, 4]] = torch.zeros(2, device=mps)
+    there[0].add_(1)
+    assert there.tolist() == [[1, 1, 3], [3, 0, 5]]
+    assert x.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert (there[torch.tensor([1])] * torch.tensor(2.0)).sum().item() == 16
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda x: x + torch.ones(2, 2), "and on the CPU"),
+        (lambda x: torch.cat([x, torch.ones(1, 2)]), "and on the CPU"),
+        (lambda x: torch.ones(2, 2)[x > 0], "and on the CPU"),
+        (lambda x: torch.ones(2, 2).add_(x), "and on the CPU"),
+        (lambda x: x.numpy(), "to numpy"),
+        (lambda x: x.double(), "no float64"),
+        (lambda x: x.new_zeros(2, dtype=torch.float64), "no float64"),
+        (lambda x: torch.zeros(2, dtype=torch.float64).to(x.device), "no float64"),
+    ],
+)
+def test_the_pretended_device_complains(act: Any, message: str, mps: torch.device) -> None:
+    with pytest.raises((RuntimeError, TypeError), match=message):
+        act(torch.ones(2, 2, device=mps))
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda x: x.sum().item(),
+        lambda x: x.cpu(),
+        lambda x: x + torch.tensor([1.0, 2.0], device=x.device),
+        lambda x: x * torch.arange(2.0).to(x),
+        lambda x: x[x > 0],
+        lambda x: x.nonzero(),
+        lambda x: x[[0]],
+        lambda x: x.copy_(torch.ones(2, 2)),
+    ],
+)
+def test_what_waits_for_the_device_is_not_captured(act: Any, cuda: torch.device) -> None:
+    x = torch.ones(2, 2, device=cuda)
+    with pytest.raises(RuntimeError, match="not permitted"):
+        graph.capture(lambda: act(x), cuda)
+    graph.capture(lambda: x.add_(torch.ones_like(x)).mul_(torch.tensor(2.0)), cuda)
+    assert x.tolist() == [[4, 4], [4, 4]]
+
+
+@pytest.mark.parametrize("network", [Network(width=0.1), Network(arch="resnet8", width=0.25)])
+def test_networks_trained_there_are_those_trained_here(
+    network: Network, tiny: Any, tmp_path: Path, cuda: torch.device, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Up to rounding, whatever is trained; every step but those that change masks is captured."""
+    recipe = Recipe(epochs=2, lr=0.05, batch_size=16, weight_decay=0.001, label_smoothing=0.1, nesterov=True)
+    dense = Run(task=tiny.replace(crop=1, flip=True), network=network, recipe=recipe)
+    winners = tickets.imp(dense, rounds=2, rate=0.3)
+    runs = [
+        *winners,
+        tickets.scored(dense, "snip", density=0.3),
+        tickets.grown(dense, "rigl", density=0.4, every=3),
+        tickets.gradual(dense, density=0.4, begin=0.2, end=0.8, every=3),
+        tickets.repelled(winners[-1], winners[:1], strength=0.1),
+        dense.replace(extra=Anchor(strength=0.1)),
+        dense.replace(recipe=recipe.replace(optimizer="adam", lr=0.002, nesterov=False)),
+    ]
+    here, there = Lab(tmp_path / "here", device="cpu", progress=False), Lab(tmp_path / "there", progress=False)
+    assert there.device == cuda
+    for lab in (here, there):
+        lab.run(runs)
+    assert "can't be captured" not in caplog.text
+    for run in runs:
+        ours, theirs = here.weights(run), there.weights(run)
+        for name, tensor in ours.items():
+            torch.testing.assert_close(theirs[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [8, 32])
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_a_step_of_every_network_can_be_captured(arch: str, size: int, tmp_path: Path, cuda: torch.device) -> None:
+    """Nothing in it moves to the device or waits for it."""
+    x = np.random.default_rng(0).integers(0, 256, (40, size, size, 3), dtype=np.uint8)
+    np.savez(tmp_path / "x.npz", x_train=x, y_train=np.arange(40) % 2, x_test=x[:4], y_test=np.arange(4) % 2)
+    task = Task(data=f"npz:{tmp_path / 'x.npz'}", validation=0, crop=1, flip=True)
+    recipe = Recipe(epochs=2, lr=0.01, batch_size=8, weight_decay=0.001, schedule="cosine", warmup=1)
+    run = Run(task=task, network=Network(arch=arch, width=0.1), recipe=recipe)
+    try:
+        made = [job(run.replace(start=Init(seed=seed)), Lab(tmp_path).store, None) for seed in range(2)]
+    except UserError as error:
+        pytest.skip(str(error))
+    cohort = Cohort(made, cuda)
+    cohort.begin_epoch(0)
+    for step in range(graph.WARM + 2):
+        cohort.step(step)
+    assert cohort._graphed is not None
+    assert not cohort._graphed.failed
+    assert all(t.isfinite().all() for t in cohort.member(0).values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_study_runs_on_a_device_without_float64(
+    study: str, tmp_path: Path, mps: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its notebook at the smoke scale, with all that is measured after training."""
+    monkeypatch.setenv("LTKIT_STORE", str(tmp_path))
+    monkeypatch.chdir(NOTEBOOKS)
+    cells = [cell.source for cell in nbformat.read(NOTEBOOKS / f"{study}.ipynb", 4).cells if cell.cell_type == "code"]
+    names: dict[str, Any] = {"__name__": "__main__", "display": lambda *_: None}
+    with mpl.rc_context({"backend": "agg"}), redirect_stdout(StringIO()) as told:
+        for cell in cells:
+            exec(compile(cell, study, "exec"), names)
+            plt.close("all")
+    assert names["lab"].device == mps
+    assert "on mps" in told.getvalue()
