@@ -213,7 +213,7 @@ def pretend(where: str, patch: pytest.MonkeyPatch) -> Iterator[None]:
         torch.mps: {"synchronize": None},
     }.items():
         for name, answer in answers.items():
-            patch.setattr(module, name, lambda *_, answer=answer: answer)
+            patch.setattr(module, name, functools.wraps(getattr(module, name))(lambda *_, answer=answer: answer))
     patch.setattr(graph, "capture", capture)
     patch.setattr(graph, "warm", lambda function, device: function())
     with Elsewhere():
