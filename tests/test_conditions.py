@@ -168,7 +168,7 @@ def test_taus():
 
 def test_tau_sim_by_data_set():
     assert [tau_sim(data) for data in ("cifar10", "cifar100", "tiny_imagenet", "imagenet")] == [0.5, 1.0, 1.0, 1.5]
-    assert [tau_sim(data) for data in ("digits", "mnist", "fashion_mnist")] == [0.5] * 3
+    assert [tau_sim(data) for data in ("digits", "mnist", "fashion_mnist", "npz:/my/images.npz")] == [0.5] * 4
     with pytest.raises(UserError, match=r"'cifar_10' .did you mean 'cifar10'"):
         tau_sim("cifar_10")
 

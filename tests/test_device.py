@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from pretend import pretend
+from sklearn.datasets import load_digits
 
 from ltkit.errors import UserError
 from ltkit.lab import Lab
@@ -144,19 +145,32 @@ def test_a_step_of_every_network_can_be_captured(arch: str, size: int, tmp_path:
     assert all(t.isfinite().all() for t in cohort.member(0).values())
 
 
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Digits as somebody's own data."""
+    digits = load_digits()
+    x, y = (16 * digits.images).clip(0, 255).astype(np.uint8), digits.target
+    path = tmp_path_factory.mktemp("own") / "own.npz"
+    np.savez(path, x_train=x[:1200], y_train=y[:1200], x_test=x[1200:], y_test=y[1200:])
+    return f"npz:{path}"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES)
-def test_a_study_runs_on_a_device_without_float64(
-    study: str, tmp_path: Path, mps: torch.device, monkeypatch: pytest.MonkeyPatch
+def test_a_study_of_own_data_runs_on_a_device_without_float64(
+    study: str, own: str, tmp_path: Path, mps: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its notebook at the smoke scale, with all that is measured after training."""
+    """Its notebook at the smoke scale but for the data, with all that is measured after training."""
     monkeypatch.setenv("LTKIT_STORE", str(tmp_path))
     monkeypatch.chdir(NOTEBOOKS)
-    cells = [cell.source for cell in nbformat.read(NOTEBOOKS / f"{study}.ipynb", 4).cells if cell.cell_type == "code"]
+    cells = [cell for cell in nbformat.read(NOTEBOOKS / f"{study}.ipynb", 4).cells if cell.cell_type == "code"]
     names: dict[str, Any] = {"__name__": "__main__", "display": lambda *_: None}
     with mpl.rc_context({"backend": "agg"}), redirect_stdout(StringIO()) as told:
         for cell in cells:
-            exec(compile(cell, study, "exec"), names)
+            exec(compile(cell.source, study, "exec"), names)
+            if "parameters" in cell.metadata.get("tags", []):
+                names["data"] = own
             plt.close("all")
+    assert names["params"].data == own
     assert names["lab"].device == mps
     assert "on mps" in told.getvalue()

@@ -24,11 +24,12 @@ from .rules import TOLERANCE
 
 ARMS = ("dense", "lt", "rr", "sdt")
 
-# Published for CIFAR, Tiny-ImageNet and ImageNet; for digits and the MNIST kind it is ltkit's convention.
+# Published for CIFAR, Tiny-ImageNet and ImageNet; for digits, the MNIST kind and own data it is ltkit's convention.
 TAU_SIM = {
     **{"digits": 0.5, "mnist": 0.5, "fashion_mnist": 0.5},
     **{"cifar10": 0.5, "cifar100": 1.0, "tiny_imagenet": 1.0, "imagenet": 1.5},
 }
+OWN = 0.5  # the strictest of them
 
 GAPS = ("gap_2", "gap_3", "gap_4", "gap_5")
 ENDS = {"": "mean", "_low": "low", "_high": "high"}
@@ -40,7 +41,9 @@ COLUMNS = (
 
 
 def tau_sim(data: str) -> float:
-    """How many accuracy points below dense still count as similar, for a data set."""
+    """How many accuracy points below dense still count as similar, for a data set; npz:PATH is one of one's own."""
+    if data.startswith("npz:"):
+        return OWN
     if data not in TAU_SIM:
         raise UserError(f"no tau_sim is known for data '{data}'{nearest(data, TAU_SIM)}; known: {', '.join(TAU_SIM)}")
     return TAU_SIM[data]
