@@ -41,6 +41,23 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
         yield pick("auto")
 
 
+def test_auto_takes_what_is_there_or_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LTKIT_DEVICE", raising=False)
+    for there in ("cuda", "mps"):
+        with pytest.MonkeyPatch.context() as patch, pretend(there, patch):
+            assert pick("auto").type == there
+            assert pick("cpu").type == "cpu"
+            patch.setenv("LTKIT_DEVICE", "cpu")
+            assert pick("auto").type == "cpu"
+            assert pick(there).type == there
+    with pytest.MonkeyPatch.context() as patch, pretend("mps", patch):
+        patch.setenv("LTKIT_DEVICE", "cuda")
+        with pytest.raises(UserError, match="device 'cuda' isn't there; this machine has mps, cpu"):
+            pick("auto")
+        with pytest.raises(UserError, match="device 'gpu' isn't there"):
+            pick("gpu")
+
+
 def test_the_pretended_device_computes(mps: torch.device) -> None:
     assert mps.type == "mps"
     x = torch.arange(6.0).view(2, 3)

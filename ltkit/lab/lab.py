@@ -69,13 +69,13 @@ class Tally:
 class Lab:
     """Runs by their specs: `run` makes what is missing, `table`, `weights` and `mask` read what is there.
 
-    `store` and `data` default to LTKIT_STORE and LTKIT_DATA; `device` is auto, cpu, cuda or mps; `members` bounds the
-    size of a cohort (None: what is fastest for the network and device; before long work on CUDA it is tried out);
-    `workers` is how many cohorts train side by side (None: one a CPU thread, each computing with that thread alone,
-    which is faster than sharing every operation out, and makes results independent of the number of cores; one on a
-    GPU). A mask that keeps nothing of a layer is reported, or refused before anything is trained with it: `collapse`.
-    `executor` says where cohorts are trained: on a Dask cluster (`connect`: local, slurm, or a scheduler's address), by
-    default that of LTKIT_CLUSTER, or "here".
+    `store` and `data` default to LTKIT_STORE and LTKIT_DATA; `device` is cpu, cuda, mps or auto (LTKIT_DEVICE, else
+    cuda, mps or cpu, the first that is there); `members` bounds the size of a cohort (None: what is fastest for the
+    network and device; before long work on CUDA it is tried out); `workers` is how many cohorts train side by side
+    (None: one a CPU thread, each computing with that thread alone, which is faster than sharing every operation out,
+    and makes results independent of the number of cores; one on a GPU). A mask that keeps nothing of a layer is
+    reported, or refused before anything is trained with it: `collapse`. `executor` says where cohorts are trained: on a
+    Dask cluster (`connect`: local, slurm, or a scheduler's address), by default that of LTKIT_CLUSTER, or "here".
     """
 
     def __init__(

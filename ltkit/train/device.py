@@ -18,7 +18,9 @@ log = logging.getLogger("ltkit")
 
 
 def pick(name: str = "auto") -> torch.device:
-    """`auto` takes cuda, then mps, then cpu; a device that was named must be there."""
+    """`auto` takes LTKIT_DEVICE, else cuda, then mps, then cpu; UserError if a device that was named isn't there."""
+    if name == "auto":
+        name = os.environ.get("LTKIT_DEVICE") or name
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, works in there.items() if works))
