@@ -8,6 +8,8 @@ import pytest
 
 from ltkit import params
 from ltkit.errors import UserError
+from ltkit.lab import Lab
+from ltkit.prune import tickets
 from ltkit.studies import existence, existence_claims
 from ltkit.studies.existence import Params
 from ltkit.verdict import EXISTENCE
@@ -75,10 +77,10 @@ OFFSETS |= {"lt_rewound": 1, "lt_decoupled_imp": -1, "lt_decoupled_omp": -3}
 OFFSETS |= {"dense_warm": 0, "lt_warm": -1, "rr_warm": -5}
 
 
-def made(change=lambda labels: 0.0, seeds=5):
-    """The quick grid's labels with accuracies 95 + offset of the arm + 2 at the large rate + `change(labels)`."""
+def made(change=lambda labels: 0.0, seeds=5, given=QUICK):
+    """The grid's labels with accuracies 95 + offset of the arm + 2 at the large rate + `change(labels)`."""
     draw = np.random.default_rng(0)
-    given = QUICK.replace(seeds=tuple(range(seeds)))
+    given = given.replace(seeds=tuple(range(seeds)))
     rows = []
     for labels, run in existence.grid(given):
         value = 95.0 + OFFSETS[labels["arm"]] + (2 if labels["lr"] == QUICK.lr_large else 0) + change(labels)
@@ -87,8 +89,8 @@ def made(change=lambda labels: 0.0, seeds=5):
     points = [
         {"network": n, "lr": lr, "seed": s, "start": start, "p": 0.1, "null_sd": 0.01, "runs": ("a", "b")}
         | {"ratio": 0.1 + draw.normal(0, 0.002) + (0.3 if start == "own" and lr == QUICK.lr_small else 0)}
-        for n in {QUICK.claim_network, *QUICK.networks}
-        for lr in QUICK.lrs_of(n)
+        for n in {given.claim_network, *given.networks}
+        for lr in given.lrs_of(n)
         for s in given.seeds
         for start in ("own", "fresh")
     ]
@@ -99,6 +101,43 @@ def made(change=lambda labels: 0.0, seeds=5):
 def told():
     given, table, points = made()
     return {verdict.claim: verdict for verdict in existence_claims.verdicts(given, table, points)}
+
+
+@pytest.mark.parametrize(
+    ("change", "untested"),
+    [
+        ({"levels": (1,), "contrast_levels": (1,), "claim_level": 1, "overlap_level": 1}, {"A1a", "A2"}),  # density .7
+        ({"claim_network": "resnet8*0.5", "contrasts": ("resnet8*0.5-plain",), "networks": ("resnet8*0.5",)}, set()),
+        (
+            {
+                **{"claim_network": "resnet8*0.5", "contrasts": ("resnet8*0.5-plain",), "networks": ("resnet8*0.5",)},
+                "contrast_levels": (3,),  # the plain network isn't trained at the claim level
+            },
+            {"A7"},
+        ),
+    ],
+)
+def test_what_a_grid_cannot_tell_is_untested(change, untested):
+    given, table, points = made(given=QUICK.replace(**change))
+    told = {verdict.claim: verdict for verdict in existence_claims.verdicts(given, table, points)}
+    assert untested <= {claim for claim, verdict in told.items() if verdict.verdict == "untested"}
+    assert all(verdict.reason for verdict in told.values() if verdict.verdict == "untested")
+    assert told["A5"].verdict == "supported"
+
+
+def test_overlap_of_what_diverged_is_no_number(tmp_path):
+    given = SMOKE.replace(networks=("lenet_300_100*0.1",), contrasts=(), claim_network="lenet_300_100*0.1")
+    given = given.replace(lrs=(0.1, 100.0), lr_small=0.1, lr_large=100.0, seeds=(0,), epochs=2)
+    lab = Lab(tmp_path, device="cpu", progress=False)
+    whole = [existence.dense(given, given.claim_network, lr, 0) for lr in given.lrs]
+    winners = [tickets.imp(run, rounds=given.overlap_level, rate=given.rate)[-1] for run in whole]
+    lab.run([*winners, *map(tickets.reinit, winners)])
+    points = existence.overlap(given, lab)
+    assert points.groupby("lr")["ratio"].count().to_dict() == {0.1: 2, 100.0: 0}
+    assert points["null_sd"].notna().tolist() == points["ratio"].notna().tolist()
+    _, table, _ = made(given=given.replace(epochs=4))
+    told = {verdict.claim: verdict for verdict in existence_claims.verdicts(given.replace(epochs=4), table, points)}
+    assert "2 of 4 values are NaN" in told["A11"].reason
 
 
 def test_every_claim_has_a_verdict_in_order(told):

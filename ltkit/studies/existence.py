@@ -5,6 +5,7 @@ Its parameters are in `existence_params`, what the runs say in `existence_claims
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -157,7 +158,8 @@ def collect(params: Params, lab: Lab) -> pd.DataFrame:
 def overlap(params: Params, lab: Lab, p: float = 0.1) -> pd.DataFrame:
     """R_p of a ticket's start with the masked dense weights θ_T⊙m at the overlap level (A11); two rows a run.
 
-    `start` is own (θ_0⊙m) or fresh (θ_0'⊙m), the negative control; `null_sd` the width of chance.
+    `start` is own (θ_0⊙m) or fresh (θ_0'⊙m), the negative control; `null_sd` the width of chance. Both NaN where
+    training diverged.
     """
     rows = []
     for name in dict.fromkeys((params.claim_network, *params.networks)):
@@ -165,10 +167,11 @@ def overlap(params: Params, lab: Lab, p: float = 0.1) -> pd.DataFrame:
             for seed in params.seeds:
                 whole = dense(params, name, lr, seed)
                 ticket = tickets.imp(whole, rounds=params.overlap_level, rate=params.rate)[-1]
+                good = set(lab.table([({}, run) for run in (whole, ticket)])["outcome"]) == {"finished"}
                 mask, trained = lab.mask(ticket), lab.weights(whole)
-                sd = null_sd(p, sum(counts(mask).values()))
+                sd = null_sd(p, sum(counts(mask).values())) if good else math.nan
                 for start, run in (("own", ticket), ("fresh", tickets.reinit(ticket))):
-                    ratio = overlap_ratio(lab.weights(run, 0), trained, p, mask, mask)
+                    ratio = overlap_ratio(lab.weights(run, 0), trained, p, mask, mask) if good else math.nan
                     labels = {"network": name, "lr": lr, "seed": seed, "start": start, "runs": (run.name, whole.name)}
                     rows.append({**labels, "p": p, "ratio": ratio, "null_sd": sd})
     return pd.DataFrame(rows)

@@ -80,27 +80,29 @@ def verdicts(params: Params, table: pd.DataFrame, overlap: pd.DataFrame) -> list
     return found
 
 
-def _judge(e: Evidence, claim: Claim, cells: Iterable[pd.DataFrame], *setting: str) -> Verdict:
-    return judge(claim, pd.concat(list(cells), ignore_index=True), scale=e.params.scale, setting=e.setting(*setting))
+def _judge(e: Evidence, claim: Claim, cells: Iterable[pd.DataFrame], *setting: str) -> Verdict | str:
+    if not (found := list(cells)):
+        return f"no density of {e.name} is low enough for it"
+    return judge(claim, pd.concat(found, ignore_index=True), scale=e.params.scale, setting=e.setting(*setting))
 
 
-def _a1a(e: Evidence, claim: Claim) -> Verdict:
+def _a1a(e: Evidence, claim: Claim) -> Verdict | str:
     cells = [gap(e.at("lt_imp", e.large, k), e.at("rr_imp", e.large, k), _d(e, k)) for k in e.levels()]
     return _judge(e, claim, cells, f"lr {e.large}")
 
 
-def _a1b(e: Evidence, claim: Claim) -> Verdict:
+def _a1b(e: Evidence, claim: Claim) -> Verdict | str:
     levels = [k for k in range(1, max(e.params.levels_of(e.name)) + 1) if e.density(k) <= 0.5]
     cells = [gap(e.at("dense", e.large), e.at("lt_imp", e.large, k), _d(e, k)) for k in levels]
     return _judge(e, claim, cells, f"lr {e.large}")
 
 
-def _a2(e: Evidence, claim: Claim) -> Verdict:
+def _a2(e: Evidence, claim: Claim) -> Verdict | str:
     cells = [gap(e.at("lt_imp", e.small, k), e.at("rr_imp", e.small, k), _d(e, k)) for k in e.levels()]
     return _judge(e, claim, cells, f"lr {e.small}")
 
 
-def _a3(e: Evidence, claim: Claim, a: str, b: str, sign: int) -> Verdict:
+def _a3(e: Evidence, claim: Claim, a: str, b: str, sign: int) -> Verdict | str:
     """Long minus short (or the other way round) of the gap a - b."""
     gaps = {}
     for epochs in (e.params.epochs_of(e.name), e.params.short_epochs):
@@ -111,7 +113,7 @@ def _a3(e: Evidence, claim: Claim, a: str, b: str, sign: int) -> Verdict:
     return _judge(e, claim, [change], f"lr {e.small}, {_d(e, e.level)}", " against ".join(f"{n} epochs" for n in gaps))
 
 
-def _a4(e: Evidence, claim: Claim) -> Verdict:
+def _a4(e: Evidence, claim: Claim) -> Verdict | str:
     def at_best(level: int) -> pd.DataFrame:
         return gap(e.at("dense", e.best("dense")), e.at("lt_imp", e.best("lt_imp", level), level), _d(e, level))
 
@@ -124,7 +126,7 @@ def _a4(e: Evidence, claim: Claim) -> Verdict:
     return _judge(e, claim, [at_best(e.level)], f"lr {e.best('dense')} and {e.best('lt_imp')}", largest)
 
 
-def _a5(e: Evidence, claim: Claim) -> Verdict:
+def _a5(e: Evidence, claim: Claim) -> Verdict | str:
     return _judge(e, claim, [gap(e.at("dense", e.large), e.at("dense", e.small))], f"lr {e.large} against {e.small}")
 
 
@@ -161,7 +163,7 @@ def _a8(e: Evidence, claim: Claim) -> Verdict | str:
     return _judge(e, claim, cells, _d(e, e.level))
 
 
-def _a9(e: Evidence, claim: Claim) -> Verdict:
+def _a9(e: Evidence, claim: Claim) -> Verdict | str:
     column, cells = "validation" if e.params.select == "validation" else "accuracy", []
     for arm in ("lt_decoupled_imp", "lt_decoupled_omp"):
         for mask_lr in (e.small, e.large):
@@ -211,7 +213,7 @@ def _slope(x: list[float], y: list[float]) -> float:
     return sum((a - mx) * (b - my) for a, b in zip(x, y, strict=True)) / sum((a - mx) ** 2 for a in x)
 
 
-def _a11(e: Evidence, claim: Claim) -> Verdict:
+def _a11(e: Evidence, claim: Claim) -> Verdict | str:
     cells = []
     for start in ("own", "fresh"):
         for lr in (e.small, e.large):
@@ -222,7 +224,7 @@ def _a11(e: Evidence, claim: Claim) -> Verdict:
                     value=(rows["ratio"] - rows["p"]) / rows["null_sd"],
                     cell=f"{start} start, lr {lr}",
                     kind="difference" if wins else "equivalence",
-                    margin=max(3.0, FLOOR / rows["null_sd"].iloc[0]),
+                    margin=max(3.0, FLOOR / rows["null_sd"].max()),
                 )[["seed", "value", "cell", "kind", "margin", "runs"]]
             )
     return _judge(e, claim, cells, f"p .1, {_d(e, e.params.overlap_level)}")

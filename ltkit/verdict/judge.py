@@ -105,6 +105,7 @@ def _checked(claim: Claim, table: pd.DataFrame, quantifier: str) -> pd.DataFrame
     if missing := {"seed", "value"} - set(table.columns):
         raise ValueError(f"a table to judge needs the columns {sorted(missing)}; it has {list(table.columns)}")
     rows = table.assign(
+        value=table["value"].astype(float),  # of a table without rows it isn't
         cell=table["cell"].astype(str) if "cell" in table.columns else "",
         kind=table["kind"].fillna(claim.kind) if "kind" in table.columns else claim.kind,
         margin=table["margin"].fillna(claim.threshold) if "margin" in table.columns else claim.threshold,
