@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
-import nbformat
+import cells
 import numpy as np
 import pytest
 import torch
+from cells import STUDIES
 from pretend import pretend
 from sklearn.datasets import load_digits
 
@@ -24,9 +21,6 @@ from ltkit.prune import tickets
 from ltkit.spec import ARCHITECTURES, Anchor, Init, Network, Recipe, Run, Task
 from ltkit.train import Cohort, graph
 from ltkit.train.device import pick
-
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
-STUDIES = ("existence", "sanity_checks", "mode_connectivity", "gradient_flow", "weight_correlation", "greedy_bounds")
 
 
 @pytest.fixture
@@ -178,16 +172,7 @@ def test_a_study_of_own_data_runs_on_a_device_without_float64(
     study: str, own: str, tmp_path: Path, mps: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its notebook at the smoke scale but for the data, with all that is measured after training."""
-    monkeypatch.setenv("LTKIT_STORE", str(tmp_path))
-    monkeypatch.chdir(NOTEBOOKS)
-    cells = [cell for cell in nbformat.read(NOTEBOOKS / f"{study}.ipynb", 4).cells if cell.cell_type == "code"]
-    names: dict[str, Any] = {"__name__": "__main__", "display": lambda *_: None}
-    with mpl.rc_context({"backend": "agg"}), redirect_stdout(StringIO()) as told:
-        for cell in cells:
-            exec(compile(cell.source, study, "exec"), names)
-            if "parameters" in cell.metadata.get("tags", []):
-                names["data"] = own
-            plt.close("all")
+    names, told = cells.run(study, tmp_path, monkeypatch, data=own)
     assert names["params"].data == own
     assert names["lab"].device == mps
-    assert "on mps" in told.getvalue()
+    assert "on mps" in told

@@ -566,7 +566,7 @@ def test_the_dense_end_of_a_dense_ticket_wears_the_tickets_mask(stored):
 
 def test_batchnorm_interpolated_is_the_average_of_all_that_the_twins_hold(stored):
     given, lab, _, paths = stored
-    found = measured.bn_interpolated(given, lab)
+    found = measured.bn_switched(given, lab)
     name = given.networks[1]
     assert set(found["network"]) == {name}
     assert set(found["batch_norm"]) == {"interpolate"}
@@ -582,7 +582,11 @@ def test_batchnorm_interpolated_is_the_average_of_all_that_the_twins_hold(stored
     net.load_state_dict({key: ((a[key] + b[key]) / 2).unsqueeze(0) for key in a})
     assert row["error"] == pytest.approx(100 - evaluate(net, *splits["test"], 1)[0].accuracy)
     without = given.replace(networks=given.networks[:1], claim_network=given.networks[0], settings=("32/0.1", "32/100"))
-    assert measured.bn_interpolated(without, lab).empty
+    assert measured.bn_switched(without, lab).empty
+    switched = measured.bn_switched(given.replace(batch_norm="interpolate"), lab)  # what `paths` has without that
+    both = pd.merge(twins, switched, on=[*measured.KEYS, "alpha", "split"])
+    assert len(both) == len(twins) == len(switched)
+    assert both["error_x"].to_numpy() == pytest.approx(both["error_y"].to_numpy(), nan_ok=True)
 
 
 def test_the_training_images_of_a_path_are_balanced_and_mixed(stored):

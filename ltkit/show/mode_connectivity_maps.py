@@ -66,7 +66,10 @@ def distance_map(
     titles = [ARMS.get(name, (name, ""))[0] for name in there]
     titles.append("null" if len(there) == 1 else f"null: {titles[0]} ◥\n{titles[1]} ◣")
     figure, every = panels(len(there) + 1, width=8.8, height=3.4, extra=0.5, sharey=True)
-    top = max(1.0 if measure != "euclidean" else 0.0, *(float(np.nanmax(found)) for found in (*maps.values(), null)))
+    top = max(
+        1.0 if measure != "euclidean" else 0.0,
+        *(float(np.nanmax(found, initial=0.0)) for found in (*maps.values(), null)),
+    )
     norm = Normalize(0, top)
     for axes, name, found, text in zip(every, [*there, "null"], [*maps.values(), null], titles, strict=True):
         _heat(axes, found, keys, norm, name, room=2.45 * 3 / (len(there) + 1))

@@ -135,19 +135,20 @@ def paths(params: Params, lab: Lab) -> pd.DataFrame:
 
 
 @measured(every_run)
-def bn_interpolated(params: Params, lab: Lab) -> pd.DataFrame:
-    """The paths between twins of networks with BatchNorm, its statistics interpolated (section 7.3), as `paths` gives.
+def bn_switched(params: Params, lab: Lab) -> pd.DataFrame:
+    """The paths between twins of networks with BatchNorm under the other treatment of its statistics (section 7.3).
 
-    Beside those of `paths`, where they are recomputed unless the parameters say otherwise, they show what this switch
-    does. No rows without BatchNorm.
+    Where `paths` has them recomputed they are interpolated, and the other way round: side by side both show what this
+    switch does. No rows without BatchNorm.
     """
+    other = "interpolate" if params.batch_norm == "recompute" else "recompute"
 
     def chosen(params: Params, runs: Runs) -> Iterator[Ends]:
         for ends in joined(params, runs):
             if ends.labels["kind"] in ("twins_dense", "twins_imp") and ends.a.network.norm == "batch":
                 yield ends
 
-    return _all(params.replace(batch_norm="interpolate"), lab, chosen, (params.endpoint_mask,))
+    return _all(params.replace(batch_norm=other), lab, chosen, (params.endpoint_mask,))
 
 
 def _all(

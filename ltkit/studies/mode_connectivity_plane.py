@@ -23,7 +23,7 @@ def solutions(params: Params, lab: Lab, text: str, points: int = 13) -> tuple[pd
     """Test error and loss on the plane through dense network, ticket and the ticket's twin of the first seed.
 
     A grid of points × points states (columns x, y, error, loss), and the three solutions (label, x, y, error), all
-    under the ticket's mask at the claim level. Empty tables where one of them diverged.
+    under the ticket's mask at the claim level. Empty tables where one of them diverged, or all lie on one line.
     """
     both = _solutions(params, lab, text, points)
     marked = both["label"] != ""
@@ -40,13 +40,17 @@ def _runs(params: Params, text: str) -> tuple[Run, Run, Run]:
 @measured(every_run)
 def _solutions(params: Params, lab: Lab, text: str, points: int) -> pd.DataFrame:
     runs = _runs(params, text)
+    none = pd.DataFrame(columns=["label", "x", "y", "error", "loss"])
     if any((lab.store.done(run.name) or {}).get("outcome") != "finished" for run in runs):
-        return pd.DataFrame(columns=["label", "x", "y", "error", "loss"])
+        return none
     whole, ticket, _ = runs
     dataset, splits = _images(whole.task, lab.root, params.calibration)
     frame = (whole.network, dataset.shape, dataset.classes)
     states = [masks.apply(lab.weights(run), lab.mask(ticket)) for run in runs]
-    on = plane(states[0], states[1], states[2], models.prunable(*frame, "all"))
+    try:
+        on = plane(states[0], states[1], states[2], models.prunable(*frame, "all"))
+    except ValueError:  # a mask that keeps next to nothing
+        return none
     again = _batch_norm(params, whole) != "none"  # outside the triangle a running variance could fall below 0
 
     def score(members: object) -> list[Score]:
