@@ -1,5 +1,6 @@
 """The greedy-bounds study: its parameters and grid, its layers, and what it measures on a tiny network."""
 
+import contextlib
 import functools
 import multiprocessing
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 
@@ -246,6 +248,41 @@ def test_ctrl_c_ends_what_is_at_work_without_a_word_and_what_comes_next_works(tm
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise
+
+
+KILLED = """
+import functools, os, signal, sys
+from ltkit.lab import Lab
+from ltkit.studies.greedy_bounds_workers import side_by_side
+
+if __name__ == "__main__":
+    busy = "import os, pathlib, time; pathlib.Path({!r}, str(os.getpid())).touch(); time.sleep(60)"
+    work = [functools.partial(exec, busy.format(sys.argv[1])), functools.partial(divmod, 7, 2)]
+    side_by_side(work, Lab(sys.argv[2], device="cpu", workers=2))
+"""
+
+
+def test_processes_end_with_the_program_that_is_killed(tmp_path):
+    """One that works and one that waits."""
+    (tmp_path / "script.py").write_text(KILLED)
+    (tmp_path / "pids").mkdir()
+    words = [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "pids"), str(tmp_path / "runs")]
+
+    with subprocess.Popen(words, start_new_session=True) as process:
+        try:
+            until = time.monotonic() + 60
+            while not list((tmp_path / "pids").iterdir()):
+                assert process.poll() is None
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            children = psutil.Process(process.pid).children(recursive=True)
+            assert len(children) >= 3  # two workers and what they are forked from
+            process.kill()
+            _, left = psutil.wait_procs(children, timeout=30)
+            assert not left
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_what_is_timed_has_one_core():

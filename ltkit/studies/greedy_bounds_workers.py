@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterable
@@ -74,7 +75,16 @@ def _context() -> BaseContext:
 
 def _begin() -> None:
     signal.signal(signal.SIGINT, _interrupted)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     one_core()
+
+
+def _end_with_parent() -> None:
+    """Where the program is killed (a kernel that is restarted, say) its processes would wait on, a gigabyte each."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this runs in a process of a pool
+    parent.join()
+    os._exit(1)
 
 
 def _interrupted(*_: object) -> None:
