@@ -44,11 +44,11 @@ class There(Tensor):
     def device(self) -> torch.device:
         return torch.device(There.where, 0)
 
-    def __repr__(self) -> str:  # type: ignore[override]
+    def __repr__(self) -> str:
         return f"There({self.held!r})"
 
     @classmethod
-    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
         kwargs, here = kwargs or {}, list[Tensor]()
         name, writes, views = facts(function)
         args_held = _held(args, here)
@@ -108,11 +108,11 @@ class Up(torch.autograd.Function):
     """To the device."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         return _there(x.detach().clone())
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         return Down.apply(grad)
 
 
@@ -120,18 +120,18 @@ class Down(torch.autograd.Function):
     """To the CPU."""
 
     @staticmethod
-    def forward(ctx: Any, x: There) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: There) -> Tensor:
         return x.held.detach().clone()
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         return Up.apply(grad)
 
 
 class Elsewhere(TorchFunctionMode):
     """What Python asks torch for before an operation is reached: new tensors, moves, numbers."""
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+    def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         name = getattr(function, "__name__", "")
         if name in ("to", "cpu") and isinstance(args[0], Tensor):

@@ -251,7 +251,7 @@ def test_ctrl_c_ends_what_is_at_work_without_a_word_and_what_comes_next_works(tm
 
 
 KILLED = """
-import functools, os, signal, sys
+import functools, sys
 from ltkit.lab import Lab
 from ltkit.studies.greedy_bounds_workers import side_by_side
 

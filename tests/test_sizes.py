@@ -14,14 +14,8 @@ from ltkit.train import Cohort
 from ltkit.train.graph import WARM
 
 CPU = torch.device("cpu")
-COSTS = {
-    1: 2.0,
-    8: 6.4,
-    16: 9.6,
-    32: 16.0,
-    64: 31.5,
-    128: 70.0,
-}  # seconds a step; a network's share: 2 .8 .6 .5 .49 .55
+# Seconds a step; a network's share is 2, .8, .6, .5, .49 and .55.
+COSTS = {1: 2.0, 8: 6.4, 16: 9.6, 32: 16.0, 64: 31.5, 128: 70.0}
 
 
 def test_sizes_are_tried_up_to_the_number_of_runs_and_once() -> None:
@@ -107,7 +101,7 @@ def test_a_trial_takes_steps_of_so_many_masked_networks(run: Run, monkeypatch: p
     ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"))],
 )
 def test_a_trial_runs(device: str, run: Run) -> None:
-    assert 0 < sizes.step_seconds(run, 2, None, torch.device(device)) < 10
+    assert sizes.step_seconds(run, 2, None, torch.device(device)) > 0
 
 
 def test_what_was_measured_stays_in_the_store(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,12 +115,16 @@ def test_what_was_measured_stays_in_the_store(run: Run, tmp_path: Path, monkeypa
     monkeypatch.setattr(sizes, "step_seconds", seconds)
     store = Lab(tmp_path).store
 
-    def size(alike: int, **recipe: Any) -> int:
-        return sizes.measured_size(run.replace(recipe=run.recipe.replace(**recipe)), alike, None, CPU, store.path)
+    def size(alike: int, steps: int = 10_000, **recipe: Any) -> int | None:
+        own = run.replace(recipe=run.recipe.replace(**recipe))
+        return sizes.measured_size(own, steps, alike, None, CPU, store.path)
 
+    assert size(70, steps=700) is None  # short work
+    assert size(7) is None  # fewer than the smallest cohort that is tried
     assert size(70) == 32
     assert asked == [1, 8, 16, 32, 64]
-    assert size(9) == size(70, lr=0.5) == 32  # members may have learning rates of their own
+    assert size(9) == size(2) == size(9, steps=1) == 32  # however little is left
+    assert size(70, lr=0.5) == 32  # members may have learning rates of their own
     assert len(asked) == 5
     assert not store.sweep(apply=True, now=1e12)
     assert size(70, batch_size=8) == 32
@@ -137,32 +135,28 @@ def test_what_was_measured_stays_in_the_store(run: Run, tmp_path: Path, monkeypa
     assert len(asked) == 15
 
 
-def test_the_lab_tries_sizes_before_long_work_on_cuda_only(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What it trains is put down instead of trained, and the size of a trial is 5."""
+def test_the_lab_asks_for_a_trial_on_cuda_only(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it trains is put down instead of trained; a trial says 5, or nothing before short work."""
     runs = [run.replace(order=order) for order in range(12)]
-    asked: list[int] = []
+    asked: list[tuple[int, int]] = []
 
-    def measured_size(run: Run, alike: int, *rest: Any) -> int:
-        asked.append(alike)
-        return 5
+    def measured_size(run: Run, steps: int, alike: int, *rest: Any) -> int | None:
+        asked.append((steps, alike))
+        return 5 if alike == 12 else None
 
     monkeypatch.setattr(lab, "measured_size", measured_size)
 
     def cohorts(runs: list[Run], device: str = "cuda", **options: Any) -> list[int]:
-        ours, found = Lab(tmp_path, progress=False, **options), list[int]()
+        ours, found = Lab(tmp_path, progress=False, workers=1, **options), list[int]()
         monkeypatch.setattr(ours, "device", torch.device(device))
         monkeypatch.setattr(ours, "train_free", lambda cohort, *rest: found.append(len(cohort)) or [])
         ours.run(runs)
         return found
 
-    assert cohorts(runs, workers=1) == [12]  # 12 networks, a few steps each
-    monkeypatch.setattr(lab, "WORTH", 12 * 10)
-    assert cohorts(runs, workers=1) == [5, 5, 2]
-    assert set(asked) == {12}
+    assert cohorts(runs) == [5, 5, 2]
+    assert set(asked) == {(2 * (144 // 16), 12)}
+    assert cohorts(runs[:11]) == [11]
     asked.clear()
-    assert cohorts(runs, "cpu", workers=1) == [12]
-    assert cohorts(runs, workers=1, members=4) == [4, 4, 4]
-    assert cohorts(runs[:6], workers=1) == [6]  # fewer than the smallest cohort that is tried
+    assert cohorts(runs, "cpu") == [12]
+    assert cohorts(runs, members=4) == [4, 4, 4]
     assert not asked

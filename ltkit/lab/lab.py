@@ -36,7 +36,7 @@ from .material import ParentDiverged, frame
 from .plan import Work, done, plan
 from .progress import Progress
 from .session import Session
-from .sizes import SIZES, WORTH, best_size, measured_size, out_of_memory
+from .sizes import best_size, measured_size, out_of_memory
 
 log = logging.getLogger("ltkit")
 
@@ -167,9 +167,10 @@ class Lab:
         """How many of `alike` runs like this one train together."""
         if self.members:
             return self.members
-        steps = clock(run.recipe, material.images(run, self.root)).total
-        if self.device.type == "cuda" and not self.executor and alike >= SIZES[1] and steps * alike > WORTH:
-            return measured_size(run, alike, self.root, self.device, self.store.path)
+        if self.device.type == "cuda" and not self.executor:
+            steps = clock(run.recipe, material.images(run, self.root)).total
+            if size := measured_size(run, steps, alike, self.root, self.device, self.store.path):
+                return size
         device = self.executor.device() if self.executor and self._asked == "auto" else self.device
         return best_size(run, *frame(run, self.root), device)
 

@@ -41,17 +41,21 @@ def best_size(run: Run, shape: tuple[int, int, int], classes: int, device: torch
     return 16 if run.network.arch == "lenet_300_100" or shape[1] * shape[2] <= 16 * 16 else 1
 
 
-def measured_size(run: Run, alike: int, root: str | None, device: torch.device, store: Path) -> int:
+def measured_size(run: Run, steps: int, alike: int, root: str | None, device: torch.device, store: Path) -> int | None:
     """How many networks like that of `run` train fastest together on `device`, tried out with a few steps of each size.
 
-    Tried are sizes up to `alike`, the number of them that are ahead, as far as the memory goes. What was found is kept
-    in the store and not measured twice: after an interrupt the same cohorts must come together again.
+    Tried are sizes up to `alike`, the number of them that are ahead, as far as the memory goes, if so many times
+    `steps` steps are long work. What was found is kept in the store and taken from there however little is left: after
+    an interrupt the same cohorts must come together again. None where nothing is known and the work is short.
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     kind = [cohort_key(run), name, str(torch.__version__)]
     file = store / "sizes" / f"{files.sha256(json.dumps(kind).encode())[:12]}.json"
     known = _read(file)
-    found = attempt(known, alike, lambda members: step_seconds(run, members, root, device))
+    long = alike >= SIZES[1] and steps * alike > WORTH
+    if not (known or long):
+        return None
+    found = known if not long else attempt(known, alike, lambda members: step_seconds(run, members, root, device))
     if found != known:
         log.info("%s on %s, ms a network and step by the size of the cohort: %s", run.network.arch, name, found)
         with files.clear_faults(store):
