@@ -15,6 +15,7 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("existence", {"lrs": [0.01, 100.0], "lr_large": 100.0}),
     ("gradient_flow", {"lr": 100.0}),
     ("greedy_bounds", {"lr": 100.0, "tune_lr": 100.0}),
+    ("greedy_bounds", {"lr": 100.0, "tune_lr": 100.0, "contrasts": []}),  # not one network
     ("mode_connectivity", {"settings": ["64/100.0", "16/100.0"], "stable": "64/100.0", "unstable": "16/100.0"}),
     ("weight_correlation", {"lrs": [0.01, 100.0], "lr_large": 100.0}),
     ("sanity_checks", {"lr": 100.0}),

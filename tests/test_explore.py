@@ -130,6 +130,13 @@ def test_headless_there_is_no_explorer(table: pd.DataFrame, shown: list[Any], mo
     assert not headless()
 
 
+def test_an_empty_table_has_nothing_to_explore(table: pd.DataFrame, shown: list[Any], capsys: Any):
+    nothing = table.iloc[:0]
+    assert explorer(existence.explore_plot, nothing, **existence.explore_choices(nothing)) is None
+    assert capsys.readouterr().out == "Nothing to explore: the table has no rows.\n"
+    assert shown == []
+
+
 def test_a_choice_of_nothing_is_named(table: pd.DataFrame):
     with pytest.raises(ValueError, match="nothing to choose from for lr"):
         explorer(existence.explore_plot, table, network=["lenet_300_100"], lr=[])

@@ -23,11 +23,14 @@ def headless() -> bool:
 
 
 def explorer(plot: Callable[..., Figure], table: pd.DataFrame, **choices: Choice) -> Widget | None:
-    """Controls above `plot(table, **chosen)`, drawn anew at each change; None when headless.
+    """Controls above `plot(table, **chosen)`, drawn anew at each change; None when headless or without any rows.
 
     A choice is a list of its values or a mapping from labels to values; the first one is chosen. Numbers get a slider,
     the rest a menu. ValueError for a choice without values.
     """
+    if table.empty:
+        print("Nothing to explore: the table has no rows.")
+        return None
     if empty := [name for name, options in choices.items() if not len(options)]:
         raise ValueError(f"nothing to choose from for {', '.join(empty)}")
     if headless():
