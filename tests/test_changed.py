@@ -23,6 +23,7 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("mode_connectivity", {"rate": 0.9}),
     ("mode_connectivity", {"batch_norm": "interpolate"}),
     ("weight_correlation", {"seeds": [0]}),
+    ("greedy_bounds", {"seeds": [0]}),
 ]
 
 

@@ -49,13 +49,14 @@ def rates(rates: pd.DataFrame, *, method: str = LINE) -> Picture:
     colors = {name: COLORS.get(name, CYCLE[place % len(CYCLE)]) for place, name in enumerate(sources)}
     figure, (axes,) = panels(1, width=WIDTH, height=4.0, extra=1.3)
     axes.set_xscale("log")
+    # Before anything is drawn: matplotlib warns of limits that it finds itself around a single seed's dot.
+    view(axes, "y", pd.concat([rows["ahead"], pd.Series([-MARGIN, 2 * MARGIN])]))
+    view(axes, "x", pd.concat([rows["share"], pd.Series([20.0, 100.0])]))
+    counting(axes)
     keys = rows["dimension"].where(rows["network"] == "", -1)  # trained layers' ranks differ by seed
     groups = rows.groupby(["source", "network", "layer", "width", keys], sort=False)
     for (source, network, *_), own in groups:
         _point(axes, own, colors[source], marks[network], f"{source}:{own['layer'].iloc[0]}:{own['share'].mean():.6g}")
-    view(axes, "y", pd.concat([rows["ahead"], pd.Series([-MARGIN, 2 * MARGIN])]))
-    view(axes, "x", pd.concat([rows["share"], pd.Series([20.0, 100.0])]))
-    counting(axes)
     axes.axvline(SHARE, color=SOFT, linestyle="--", linewidth=1.6, zorder=1, gid="line:share")
     _ground(axes)
     axes.set(xlabel="width N over dimension M (trained: effective rank)", ylabel="R² exponential − R² polynomial")

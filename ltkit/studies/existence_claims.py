@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..verdict import EXISTENCE, Claim, Verdict, conditions, estimate, find, judge, judge_prize, tau_sim, untested
+from ..verdict import EXISTENCE, Claim, Verdict, conditions, estimate, judge, judge_prize, tau_sim, untested
 from .existence_params import Params, network
 from .tables import gap, pick
 
@@ -359,11 +359,6 @@ def effects(params: Params, table: pd.DataFrame) -> pd.DataFrame:
             least = min(narrow, key=lambda n: network(n).width)
             contrast("capacity", f"{wide} - {least} at lr {lr}", outcomes(lr, wide), outcomes(lr, least))
     return pd.DataFrame(rows)
-
-
-def claim_of(verdict: Verdict) -> Claim:
-    """The claim that a verdict is about."""
-    return find(EXISTENCE, verdict.claim)
 
 
 def controls(params: Params, table: pd.DataFrame) -> pd.DataFrame:
