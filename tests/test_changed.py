@@ -13,6 +13,7 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("existence", {"levels": [1], "contrast_levels": [1], "claim_level": 1, "overlap_level": 1}),
     # Networks that diverge, at one of the rates or always.
     ("existence", {"lrs": [0.01, 100.0], "lr_large": 100.0}),
+    ("existence", {"lrs": [0.0001, 100.0], "lr_small": 0.0001, "lr_large": 100.0, "schedule": "constant"}),
     ("gradient_flow", {"lr": 100.0}),
     ("greedy_bounds", {"lr": 100.0, "tune_lr": 100.0}),
     ("greedy_bounds", {"lr": 100.0, "tune_lr": 100.0, "contrasts": []}),  # not one network

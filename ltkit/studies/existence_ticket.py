@@ -59,11 +59,13 @@ def _arms(params: Params, name: str, lr: float, seed: int) -> Iterator[Labelled]
 
 
 def _inside(lab: Lab, whole: Run, rounds: list[Run]) -> Iterator[Row]:
-    """The rows of the layers and of the weights; a run that diverged has none."""
+    """The rows of the layers and of the weights; a run that diverged has none, nor a network without a ticket left."""
     sound = [(level, run) for level, run in enumerate([whole, *rounds]) if _finished(lab, run)]
     named = next((list(lab.mask(run)) for level, run in sound if level), [])
+    if not named:
+        return
     kept: dict[tuple[int, str], Any] = {}
-    origin = lab.weights(whole, 0) if sound else {}
+    origin = lab.weights(whole, 0)
     for level, run in sound:
         mask: Mask = lab.mask(run)
         for name in named:
@@ -71,7 +73,7 @@ def _inside(lab: Lab, whole: Run, rounds: list[Run]) -> Iterator[Row]:
             yield {"level": level, "what": "layer", "name": name, "value": share}
         for moment, state in (("start", origin), ("end", lab.weights(run))):
             kept[level, moment] = modes.alive(state, mask, named)
-    limit = max(map(modes.reach, kept.values()), default=0.0)
+    limit = max(map(modes.reach, kept.values()))
     for (level, moment), values in kept.items():
         for low, high, share in modes.histogram(values, BINS, limit).itertuples(index=False):
             yield {"level": level, "what": "weights", "name": moment, "low": low, "high": high, "value": share}
