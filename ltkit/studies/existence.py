@@ -18,30 +18,20 @@ from ..lab.material import frame
 from ..lab.measured import measured
 from ..prune import tickets
 from ..prune.masks import counts
-from ..spec import Init, Magnitude, Recipe, Run, Task
+from ..spec import Init, Magnitude, Run
 from .existence_params import Params, network
+from .recipes import recipe, task
 
 Labelled = tuple[dict[str, Any], Run]
 
 
 def dense(params: Params, name: str, lr: float, seed: int, epochs: int | None = None, warmup: float = 0.0) -> Run:
     """The dense network of one cell of the grid."""
-    recipe = Recipe(
-        lr=lr,
-        momentum=params.momentum,
-        weight_decay=params.weight_decay,
-        epochs=epochs or params.epochs_of(name),
-        batch_size=params.batch_size,
-        schedule=params.schedule,
-        milestones=params.milestones,
-        warmup=warmup,
-        precision=params.precision,
-    )
-    task = Task(data=params.data, validation=params.validation, crop=params.crop, flip=params.flip)
+    trained = recipe(params, lr, epochs or params.epochs_of(name), warmup=warmup)
     # The LeNets as in the first lottery-ticket paper; the others by fan-in, which is paper A's fan-out wherever a
     # convolution keeps its width and, unlike it, doesn't blow up the logits of a ten-unit classifier.
     start = Init(seed=seed, scheme="glorot_normal" if name.startswith("lenet") else "kaiming_normal")
-    return Run(task=task, network=network(name), recipe=recipe, start=start, order=seed)
+    return Run(task=task(params), network=network(name), recipe=trained, start=start, order=seed)
 
 
 def grid(params: Params, root: str | None = None) -> list[Labelled]:

@@ -13,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..verdict import EXISTENCE, Claim, Verdict, conditions, estimate, judge, judge_prize, tau_sim, untested
+from ..verdict import EXISTENCE, Claim, Verdict, conditions, estimate, judge, judge_prize, tau_sim
+from .answers import answered
 from .existence_params import Params, network
 from .tables import gap, pick
 
@@ -72,12 +73,7 @@ class Evidence:
 
 def verdicts(params: Params, table: pd.DataFrame, overlap: pd.DataFrame) -> list[Verdict]:
     """A verdict on every claim of the paper, in the sheet's order; what the grid can't test says why."""
-    evidence = Evidence(params, table, overlap)
-    found = []
-    for claim in EXISTENCE:
-        told = TESTS[claim.id](evidence, claim)
-        found.append(told if isinstance(told, Verdict) else untested(claim, params.scale, told))
-    return found
+    return answered(EXISTENCE, TESTS, Evidence(params, table, overlap), params.scale)
 
 
 def _judge(e: Evidence, claim: Claim, cells: Iterable[pd.DataFrame], *setting: str) -> Verdict | str:

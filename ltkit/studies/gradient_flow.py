@@ -15,9 +15,10 @@ from .. import models
 from ..lab import Lab
 from ..lab.material import frame
 from ..prune import tickets
-from ..spec import Grown, Init, Magnitude, Random, Recipe, Run, Task
+from ..spec import Grown, Init, Magnitude, Random, Run
 from .gradient_flow_params import Params, network
 from .mode_connectivity import twin
+from .recipes import recipe, task
 
 __all__ = ["INITS", "Params", "by_labels", "collect", "dense", "gradual", "grid", "traced"]
 
@@ -44,18 +45,9 @@ def start(name: str, seed: int, draw: int = 0) -> Init:
 
 def dense(params: Params, name: str, seed: int, epochs: int | None = None) -> Run:
     """The dense network of one seed."""
-    recipe = Recipe(
-        lr=params.lr,
-        momentum=params.momentum,
-        weight_decay=params.weight_decay,
-        epochs=epochs or params.epochs_of(name),
-        batch_size=params.batch_size,
-        schedule=params.schedule,
-        milestones=params.milestones,
-        precision=params.precision,
-    )
-    task = Task(data=params.data, validation=params.validation, crop=params.crop, flip=params.flip)
-    return Run(task=task, network=network(name), recipe=recipe, start=start(params.start, seed), order=seed)
+    trained = recipe(params, params.lr, epochs or params.epochs_of(name))
+    begun = start(params.start, seed)
+    return Run(task=task(params), network=network(name), recipe=trained, start=begun, order=seed)
 
 
 def gradual(params: Params, whole: Run, density: float, number: int = 0) -> Run:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pandas as pd
 
-from ..verdict import GRADIENT_FLOW, Claim, Verdict, estimate, judge, untested
+from ..verdict import GRADIENT_FLOW, Claim, Verdict, estimate, judge
+from .answers import answered, judged
 from .gradient_flow_evidence import UNTRAINED, VALUES, Evidence, Tables, by_seed, log10, minus
 from .gradient_flow_measures import Rows
 from .gradient_flow_params import PAPER_STEPS, Params
@@ -26,19 +27,11 @@ LEAST = 1e-4  # a share of test images below this counts as this: no test set he
 
 def verdicts(params: Params, tables: Tables) -> list[Verdict]:
     """A verdict on every claim of the paper, in the sheet's order; what the grid can't test says why."""
-    evidence, found = Evidence(params, tables), []
-    for claim in GRADIENT_FLOW:
-        answer = TESTS[claim.id](evidence, claim)
-        found.append(answer if isinstance(answer, Verdict) else untested(claim, params.scale, answer))
-    return found
+    return answered(GRADIENT_FLOW, TESTS, Evidence(params, tables), params.scale)
 
 
 def _judge(e: Evidence, claim: Claim, cells: Iterable[Rows], *setting: str, needs: str = "") -> Verdict | str:
-    cells = [cell for cell in cells if not cell.empty]
-    if not cells:
-        return needs or "no run of this scale tests it"
-    where = ", ".join(part for part in (e.name, e.params.data, *setting) if part)
-    return judge(claim, pd.concat(cells, ignore_index=True), scale=e.params.scale, setting=where)
+    return judged(claim, cells, e.params.scale, (e.name, e.params.data, *setting), needs)
 
 
 def _density(e: Evidence) -> str:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..verdict import estimate
+from .expected import CONTROLS, control
 from .gradient_flow import UPDATING
 from .gradient_flow_evidence import UNTRAINED, Evidence, Tables, by_seed, log10, minus, valued
 from .gradient_flow_measures import Rows
 from .gradient_flow_params import Params
 from .tables import gap, pick
 
-CONTROLS = ["control", "expected", "effect", "low", "high", "n", "holds"]
 EXACT = {"fp32": 1e-4, "bf16": 0.05}  # relative: what rounding leaves of an identity
 
 # LeNet-5 on MNIST at s = .95 (gradient_flow.md section 5). Steps and distances are read off figures.
@@ -45,47 +43,40 @@ AWAY: dict[str, float | str] = {
 
 
 def controls(params: Params, tables: Tables) -> Rows:
-    """What must come out one way if the bench works: columns control, expected, effect, low, high, n, holds.
+    """What must come out one way if the bench works: columns `CONTROLS`.
 
     `holds` is yes or no where the interval says so, else open; `reported` where nothing is expected. Logarithms are of
     base 10. All of the claim network.
     """
     e, rows = Evidence(params, tables), []
-
-    def add(name: str, values: Rows, low: float = -math.inf, high: float = math.inf) -> None:
-        found = estimate(values["value"].dropna())
-        if found.n:
-            interval = {"effect": found.mean, "low": found.low, "high": found.high, "n": found.n}
-            rows.append(
-                {"control": name, "expected": _words(low, high), **interval, "holds": _inside(found, low, high)}
-            )
-
-    add("disagreement of a ticket and itself", e.group("same_seed", "disagreement"), 0, 0)
+    rows += control("disagreement of a ticket and itself", e.group("same_seed", "disagreement"), 0, 0)
     dense = e.trace("dense")
-    add("dense network: G - norm of the dense gradient", by_seed(_apart(dense)), 0, 0)
+    rows += control("dense network: G - norm of the dense gradient", by_seed(_apart(dense)), 0, 0)
     for method in UPDATING:
         kept = e.trace(method, init="neuron").groupby("seed", sort=False)["kept"]
-        add(f"{method}: most - fewest weights kept", (kept.max() - kept.min()).rename("value").to_frame(), 0, 0)
+        rows += control(
+            f"{method}: most - fewest weights kept", (kept.max() - kept.min()).rename("value").to_frame(), 0, 0
+        )
     same = pick(tables.identities, network=e.name)
     same = same.assign(value=same["recomputed"] / same["recorded"]).groupby("seed", sort=False)["value"].mean()
     close = EXACT[params.precision]
-    add("growing without dropping: G recomputed / predicted", same.to_frame(), 1 - close, 1 + close)
+    rows += control("growing without dropping: G recomputed / predicted", same.to_frame(), 1 - close, 1 + close)
     for step in dict.fromkeys(e.recorded(paper) for paper in STEPS[:2]):
         he, glorot = (_at_step(e, step, init) for init in ("dense_he", "dense_glorot"))
-        add(f"step {step}: log G of He - of Glorot, both masked", minus(he, glorot))
-    add("log σ at s = 0: He - Glorot", minus(e.logits(0.0, "dense_he"), e.logits(0.0, "dense_glorot")))
-    add("accuracy: ticket - its mask, fresh weights", gap(e.at("lt"), e.at("lt_reinit")), low=0)
+        rows += control(f"step {step}: log G of He - of Glorot, both masked", minus(he, glorot))
+    rows += control("log σ at s = 0: He - Glorot", minus(e.logits(0.0, "dense_he"), e.logits(0.0, "dense_glorot")))
+    rows += control("accuracy: ticket - its mask, fresh weights", gap(e.at("lt"), e.at("lt_reinit")), low=0)
     random = e.at("scratch", init="neuron", distribution=params.layouts[0])
     layout = gap(e.at("scratch", init="neuron"), random)
-    add(f"accuracy, scaled start: pruned masks - random {params.layouts[0]} ones", layout)
+    rows += control(f"accuracy, scaled start: pruned masks - random {params.layouts[0]} ones", layout)
     for step in (params.every * number for number in params.spectra_updates):
         changes = {method: e.spectrum(method, step, "negative") for method in UPDATING}
-        add(f"step {step}: new negative eigenvalues, RigL - SET", minus(changes["rigl"], changes["set"]))
+        rows += control(f"step {step}: new negative eigenvalues, RigL - SET", minus(changes["rigl"], changes["set"]))
     for method in UPDATING:
         lowest = [e.spectrum(method, params.every * number, "lambda_min") for number in params.spectra_updates]
         if lowest:
             every = pd.concat(lowest).groupby("seed", sort=False)["value"].mean().to_frame()
-            add(f"{method}: change of the lowest eigenvalue", every)
+            rows += control(f"{method}: change of the lowest eigenvalue", every)
     return pd.DataFrame(rows, columns=CONTROLS)
 
 
@@ -97,22 +88,6 @@ def _at_step(e: Evidence, step: int, init: str) -> Rows:
     rows = e.trace("scratch", init=init)
     rows = rows[rows["step"] == step]
     return valued(rows, log10(rows["gradient_norm"]))
-
-
-def _words(low: float, high: float) -> str:
-    if math.isinf(low) and math.isinf(high):
-        return "nothing"
-    return f"{low:g}" if low == high else f"above {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
-
-
-def _inside(found: Any, low: float, high: float) -> str:
-    if math.isinf(low) and math.isinf(high):
-        return "reported"
-    if low == high:
-        return "yes" if (found.mean, found.low, found.high) == (low, low, high) else "no"
-    if found.low > low and found.high < high:
-        return "yes"
-    return "no" if found.high < low or found.low > high else "open"
 
 
 def untrained(params: Params, tables: Tables) -> Rows:

@@ -12,10 +12,11 @@ from typing import Any
 import pandas as pd
 
 from ..lab import Lab
-from ..spec import Init, Recipe, Run, Task
+from ..spec import Init, Run, Task
 from .existence_params import network
 from .greedy_bounds_params import Params
 from .greedy_bounds_workers import prepare
+from .recipes import recipe
 
 __all__ = ["Params", "collect", "dense", "grid", "runs"]
 
@@ -29,19 +30,10 @@ def scheme(name: str) -> str:
 
 def dense(params: Params, name: str, seed: int) -> Run:
     """The dense network of one seed. Images are never augmented: neither are they when what is left is tuned."""
-    recipe = Recipe(
-        lr=params.lr,
-        momentum=params.momentum,
-        weight_decay=params.weight_decay,
-        epochs=params.epochs_of(name),
-        batch_size=params.batch_size,
-        schedule=params.schedule,
-        milestones=params.milestones,
-        precision=params.precision,
-    )
+    trained = recipe(params, params.lr, params.epochs_of(name))
     task = Task(data=params.data, validation=params.validation)
     start = Init(seed=seed, scheme=scheme(name))  # type: ignore[arg-type]
-    return Run(task=task, network=network(name), recipe=recipe, start=start, order=seed)
+    return Run(task=task, network=network(name), recipe=trained, start=start, order=seed)
 
 
 def grid(params: Params, root: str | None = None) -> list[Labelled]:

@@ -11,9 +11,9 @@ import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
-import pandas as pd
 
-from ..verdict import GREEDY_BOUNDS, Claim, Verdict, judge, untested
+from ..verdict import GREEDY_BOUNDS, Claim, Verdict
+from .answers import answered, judged
 from .gradient_flow_measures import Rows
 from .greedy_bounds_curves import SIZES
 from .greedy_bounds_evidence import (
@@ -40,19 +40,11 @@ LOW, HIGH = 5, 40  # dimensions of F10
 
 def verdicts(params: Params, tables: Tables) -> list[Verdict]:
     """A verdict on every claim of the paper, in the sheet's order; what the grid can't test says why."""
-    evidence, found = Evidence(params, tables), []
-    for claim in GREEDY_BOUNDS:
-        answer = TESTS[claim.id](evidence, claim)
-        found.append(answer if isinstance(answer, Verdict) else untested(claim, params.scale, answer))
-    return found
+    return answered(GREEDY_BOUNDS, TESTS, Evidence(params, tables), params.scale)
 
 
 def _judge(e: Evidence, claim: Claim, cells: Iterable[Rows], *setting: str, needs: str = "") -> Verdict | str:
-    cells = [cell for cell in cells if not cell.empty]
-    if not cells:
-        return needs or "no run of this scale tests it"
-    where = ", ".join(part for part in setting if part)
-    return judge(claim, pd.concat(cells, ignore_index=True), scale=e.params.scale, setting=where)
+    return judged(claim, cells, e.params.scale, setting, needs)
 
 
 def _layers(e: Evidence) -> str:

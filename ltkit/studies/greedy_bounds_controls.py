@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from ..prune import greedy
-from ..verdict import GREEDY_BOUNDS, Estimate, estimate, find
+from ..verdict import GREEDY_BOUNDS, find
+from .expected import CONTROLS, control
 from .gradient_flow_measures import Rows
 from .greedy_bounds_evidence import Evidence, Tables, told
 from .greedy_bounds_layers import FRESH, SYNTHETIC, TRAINED
 from .greedy_bounds_params import Params
 from .tables import pick
 
-CONTROLS = ["control", "expected", "effect", "low", "high", "n", "holds"]
 FINDING = ["layers", "step", "N/rank", "exponential", "clearly", "polynomial", "none", "fits"]
 
 CORNERS = range(2, 7)  # dimensions of the square and its kin
@@ -31,14 +31,7 @@ def controls(params: Params, tables: Tables) -> Rows:
 
     `holds` is yes or no where the interval says so, else open; `reported` where nothing is expected.
     """
-    rows = []
-    for name, values, low, high in _controls(Evidence(params, tables)):
-        found = estimate(values["value"].dropna())
-        if found.n:
-            interval = {"effect": found.mean, "low": found.low, "high": found.high, "n": found.n}
-            rows.append(
-                {"control": name, "expected": _words(low, high), **interval, "holds": _inside(found, low, high)}
-            )
+    rows = [row for entry in _controls(Evidence(params, tables)) for row in control(*entry)]
     return pd.DataFrame(rows, columns=CONTROLS)
 
 
@@ -99,20 +92,6 @@ WORDS = {
     "scratch": "from scratch as long",
     "scratch_full": "from scratch, longer",
 }
-
-
-def _words(low: float, high: float) -> str:
-    if math.isinf(low) and math.isinf(high):
-        return "nothing"
-    return f"{low:g}" if low == high else f"above {low:g}"
-
-
-def _inside(found: Estimate, low: float, high: float) -> str:
-    if math.isinf(low) and math.isinf(high):
-        return "reported"
-    if low == high:
-        return "yes" if (found.mean, found.low, found.high) == (low, low, high) else "no"
-    return "yes" if found.low > low else "no" if found.high < low else "open"
 
 
 def corner_errors(dimensions: int) -> tuple[greedy.Floats, greedy.Floats]:

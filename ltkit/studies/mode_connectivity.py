@@ -13,8 +13,9 @@ import pandas as pd
 
 from ..lab import Lab
 from ..prune import tickets
-from ..spec import From, Init, Run, Task
+from ..spec import From, Init, Run
 from .mode_connectivity_params import Params, network, recipe
+from .recipes import task
 
 Labelled = tuple[dict[str, Any], Run]
 
@@ -23,9 +24,8 @@ ORDERS = 10_000  # between the data orders of two twins: no two runs of a study 
 
 def dense(params: Params, name: str, text: str, seed: int) -> Run:
     """The dense network of one seed at a setting."""
-    task = Task(data=params.data, validation=params.validation, crop=params.crop, flip=params.flip)
     start = Init(seed=seed, scheme="kaiming_uniform" if name.startswith("lenet") else "kaiming_normal")
-    return Run(task=task, network=network(name), recipe=recipe(params, name, text), start=start, order=seed)
+    return Run(task=task(params), network=network(name), recipe=recipe(params, name, text), start=start, order=seed)
 
 
 def twin(run: Run, number: int) -> Run:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..verdict import MODE_CONNECTIVITY, Claim, Verdict, judge, untested
+from ..verdict import MODE_CONNECTIVITY, Claim, Verdict
+from .answers import answered, judged
 from .mode_connectivity_evidence import PUSHED, STABLE, TWINS, Evidence, Rows, angles, by_seed, lenet, minus, runs_of
 from .mode_connectivity_params import Params, recipe
 from .tables import gap
@@ -25,22 +26,13 @@ def verdicts(
     params: Params, table: pd.DataFrame, barriers: pd.DataFrame, distances: pd.DataFrame, weights: pd.DataFrame
 ) -> list[Verdict]:
     """A verdict on every claim, in the sheet's order; what the grid can't test says why."""
-    evidence = Evidence(params, table, barriers, distances, weights)
-    found = []
-    for claim in MODE_CONNECTIVITY:
-        told = TESTS[claim.id](evidence, claim)
-        found.append(told if isinstance(told, Verdict) else untested(claim, params.scale, told))
-    return found
+    return answered(MODE_CONNECTIVITY, TESTS, Evidence(params, table, barriers, distances, weights), params.scale)
 
 
 def _judge(e: Evidence, claim: Claim, cells: Iterable[Rows], *setting: str, needs: str = "", **how: Any) -> Any:
     """The verdict over all cells that have rows; what is `needs` where none has."""
-    cells = [cell for cell in cells if not cell.empty]
-    if not cells:
-        return needs or "no network and setting of this scale has the runs"
-    rows = pd.concat(cells, ignore_index=True)
-    text = ", ".join([e.params.data, *(part for part in setting if part)])
-    return judge(claim, rows, scale=e.params.scale, setting=text, **how)
+    needs = needs or "no network and setting of this scale has the runs"
+    return judged(claim, cells, e.params.scale, (e.params.data, *setting), needs, **how)
 
 
 def _seen(e: Evidence, setting: str) -> str:

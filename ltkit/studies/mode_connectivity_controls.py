@@ -2,52 +2,38 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
-from ..verdict import estimate
-from .mode_connectivity_evidence import LARGE, PUSHED, STABLE, Evidence, Rows, angles
+from .expected import CONTROLS, control
+from .mode_connectivity_evidence import LARGE, PUSHED, STABLE, Evidence, angles
 from .mode_connectivity_params import Params
 from .tables import pick
 
 
 def controls(params: Params, table: pd.DataFrame, barriers: pd.DataFrame, distances: pd.DataFrame) -> pd.DataFrame:
-    """What must come out one way if the bench works: columns control, expected, effect, low, high, n, holds.
+    """What must come out one way if the bench works: columns `CONTROLS`.
 
     Barriers in points of error, angles in right angles. `holds` is yes or no where the interval says so, else open.
     """
     e, rows = Evidence(params, table, barriers, distances, pd.DataFrame()), []
-
-    def add(name: str, values: Rows, low: float = -np.inf, high: float = np.inf) -> None:
-        told = estimate(values["value"].dropna())
-        if told.n == 0:
-            return
-        expected = f"above {low:g}" if high == np.inf else f"below {high:g}" if low == -np.inf else f"{low:g}"
-        exact = low == high
-        inside = told.low >= low and told.high <= high if exact else told.low > low and told.high < high
-        outside = (told.low != low or told.high != high) if exact else told.high < low or told.low > high
-        word = "open" if told.n < 2 or not (inside or outside) else "yes" if inside else "no"
-        interval = {"effect": told.mean, "low": told.low, "high": told.high, "n": told.n}
-        rows.append({"control": name, "expected": expected, **interval, "holds": word})
-
     for name in params.networks:
         stable, unstable = params.stable_of(name), params.unstable_of(name)
         for setting in filter(None, (stable, unstable)):
             place = f"{name}, {setting}"
-            add(f"{place}: a network and itself", e.barrier("same_seed", setting, name=name), 0, 0)
-            add(f"{place}: dense networks of two seeds", e.barrier("unrelated", setting, name=name), LARGE)
-            add(f"{place}: hidden units permuted", e.barrier("permuted", setting, name=name), LARGE)
+            rows += control(f"{place}: a network and itself", e.barrier("same_seed", setting, name=name), 0, 0)
+            rows += control(f"{place}: dense networks of two seeds", e.barrier("unrelated", setting, name=name), LARGE)
+            rows += control(f"{place}: hidden units permuted", e.barrier("permuted", setting, name=name), LARGE)
         place = e.place(stable, e.level, name)
-        add(f"{place}: tickets are stable", e.instability(stable, name=name), high=STABLE)
+        rows += control(f"{place}: tickets are stable", e.instability(stable, name=name), high=STABLE)
         if angles(e) is None:
             apart = e.distance("repelled", stable, e.level - 1, e.level, name)
-            add(f"{place}: repelled from the round before", apart, PUSHED)
+            rows += control(f"{place}: repelled from the round before", apart, PUSHED)
         if unstable is not None:
             place = e.place(unstable, e.level, name)
-            add(f"{place}: tickets are unstable", e.instability(unstable, name=name), STABLE)
+            rows += control(f"{place}: tickets are unstable", e.instability(unstable, name=name), STABLE)
             start = e.barrier("twins_dense", unstable, name=name)
-            add(f"{name}, {unstable}: dense networks from one start", start, LARGE)
-    return pd.DataFrame(rows, columns=["control", "expected", "effect", "low", "high", "n", "holds"])
+            rows += control(f"{name}, {unstable}: dense networks from one start", start, LARGE)
+    return pd.DataFrame(rows, columns=CONTROLS)
 
 
 def disagreement(barriers: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from ..errors import UserError, nearest
 from ..params import Parameters
 from ..spec import Network, Recipe, Seed, Share
 from . import existence_params as existence
+from . import recipes
 
 CLAIM_DENSITY = 0.134  # the density at which the paper compares tickets with fresh weights
 WORDS = ("warm", "adam", "steps", "wd0")
@@ -184,15 +185,12 @@ def recipe(params: Params, name: str, text: str) -> Recipe:
 def _recipe(params: Params, text: str, first: str) -> Recipe:
     at = setting(text)
     longer = at.batch / setting(first).batch if at.steps else 1
-    return Recipe(
+    return recipes.recipe(
+        params,
+        at.lr,
+        max(1, round(longer * params.epochs)),
         optimizer="adam" if at.adam else "sgd",
-        lr=at.lr,
-        momentum=params.momentum,
         weight_decay=params.weight_decay if at.decay is None else at.decay,
-        epochs=max(1, round(longer * params.epochs)),
         batch_size=at.batch,
-        schedule=params.schedule,
-        milestones=params.milestones,
         warmup=params.warmup if at.warm else 0.0,
-        precision=params.precision,
     )

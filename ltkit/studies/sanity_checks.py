@@ -14,8 +14,9 @@ from ..lab import Lab
 from ..lab.measured import measured
 from ..prune import checks, tickets
 from ..prune.masks import counts
-from ..spec import Init, Magnitude, Recipe, Run, Task
+from ..spec import Init, Magnitude, Run
 from .existence_params import network
+from .recipes import recipe, task
 from .sanity_checks_params import METHODS, PRETRAINED, Params
 
 Labelled = tuple[dict[str, Any], Run]
@@ -23,19 +24,9 @@ Labelled = tuple[dict[str, Any], Run]
 
 def dense(params: Params, name: str, seed: int) -> Run:
     """The dense network of one seed."""
-    recipe = Recipe(
-        lr=params.lr,
-        momentum=params.momentum,
-        weight_decay=params.weight_decay,
-        epochs=params.epochs_of(name),
-        batch_size=params.batch_size,
-        schedule=params.schedule,
-        milestones=params.milestones,
-        precision=params.precision,
-    )
-    task = Task(data=params.data, validation=params.validation, crop=params.crop, flip=params.flip)
+    trained = recipe(params, params.lr, params.epochs_of(name))
     start = Init(seed=seed, scheme="glorot_normal" if name.startswith("lenet") else "kaiming_normal")
-    return Run(task=task, network=network(name), recipe=recipe, start=start, order=seed)
+    return Run(task=task(params), network=network(name), recipe=trained, start=start, order=seed)
 
 
 def method(params: Params, whole: Run, name: str, density: float) -> Run:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import pandas as pd
 
-from ..verdict import SANITY_CHECKS, Claim, Verdict, estimate, judge, untested
+from ..verdict import SANITY_CHECKS, Claim, Verdict, estimate
+from .answers import answered, judged
 from .sanity_checks_params import CHECKS, METHODS, Params
 from .tables import gap, pick
 
@@ -65,19 +66,12 @@ class Evidence:
 
 def verdicts(params: Params, table: pd.DataFrame, layers: pd.DataFrame) -> list[Verdict]:
     """A verdict on every claim of the paper, in the sheet's order; what the grid can't test says why."""
-    evidence = Evidence(params, table, layers)
-    found = []
-    for claim in SANITY_CHECKS:
-        told = TESTS[claim.id](evidence, claim)
-        found.append(told if isinstance(told, Verdict) else untested(claim, params.scale, told))
-    return found
+    return answered(SANITY_CHECKS, TESTS, Evidence(params, table, layers), params.scale)
 
 
 def _judge(e: Evidence, claim: Claim, cells: Cells, *setting: str, needs: str = "") -> Verdict | str:
-    if not cells:
-        return needs or "no network and density of this scale has both arms"
-    rows = pd.concat(cells, ignore_index=True)
-    return judge(claim, rows, scale=e.params.scale, setting=", ".join([e.params.data, *setting]))
+    needs = needs or "no network and density of this scale has both arms"
+    return judged(claim, cells, e.params.scale, (e.params.data, *setting), needs)
 
 
 def _unhurt(check: str) -> Callable[[Evidence, Claim], Verdict | str]:

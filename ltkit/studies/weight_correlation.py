@@ -14,8 +14,9 @@ import pandas as pd
 
 from ..lab import Lab
 from ..prune import checks, tickets
-from ..spec import Anchor, From, Init, Magnitude, Recipe, Run, Task
+from ..spec import Anchor, From, Init, Magnitude, Run
 from .existence_params import network
+from .recipes import recipe, task
 from .weight_correlation_params import Params
 
 __all__ = ["MASKINGS", "Params", "Place", "admm", "collect", "dense", "grid", "iterative", "one_shot", "pretrained"]
@@ -45,20 +46,11 @@ def row(params: Params, at: Place, arm: str, masking: str = "none", scope: str =
 
 def dense(params: Params, at: Place) -> Run:
     """The dense network of a place; as the existence study's where the parameters are equal."""
-    recipe = Recipe(
-        lr=at.lr,
-        momentum=params.momentum,
-        weight_decay=at.decay,
-        epochs=params.long_epochs if at.recipe == "long" else params.epochs_of(at.network),
-        batch_size=params.batch_size,
-        schedule=params.schedule,
-        milestones=params.milestones,
-        warmup=params.warmup if at.recipe == "warm" else 0.0,
-        precision=params.precision,
-    )
-    task = Task(data=params.data, validation=params.validation, crop=params.crop, flip=params.flip)
+    epochs = params.long_epochs if at.recipe == "long" else params.epochs_of(at.network)
+    warmup = params.warmup if at.recipe == "warm" else 0.0
+    trained = recipe(params, at.lr, epochs, weight_decay=at.decay, warmup=warmup)
     start = Init(seed=at.seed, scheme="glorot_normal" if at.network.startswith("lenet") else "kaiming_normal")
-    return Run(task=task, network=network(at.network), recipe=recipe, start=start, order=at.seed)
+    return Run(task=task(params), network=network(at.network), recipe=trained, start=start, order=at.seed)
 
 
 def pretrained(params: Params, at: Place) -> Run:

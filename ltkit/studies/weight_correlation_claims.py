@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import pandas as pd
-
-from ..verdict import WEIGHT_CORRELATION, Claim, Verdict, judge, tau_sim, untested
+from ..verdict import WEIGHT_CORRELATION, Claim, Verdict, judge, tau_sim
+from .answers import answered, judged
 from .tables import gap
 from .weight_correlation import MASKINGS
 from .weight_correlation_evidence import (
@@ -36,20 +35,12 @@ KEEPS = 0.25  # how far above .2 a fine-tuned network's overlap with θ_T must l
 
 def verdicts(params: Params, table: Rows, overlaps: Rows) -> list[Verdict]:
     """A verdict on every claim of the paper, in the sheet's order; what the grid can't test says why."""
-    evidence = Evidence(params, table, overlaps)
-    found = []
-    for claim in WEIGHT_CORRELATION:
-        answer = TESTS[claim.id](evidence, claim)
-        found.append(answer if isinstance(answer, Verdict) else untested(claim, params.scale, answer))
-    return found
+    return answered(WEIGHT_CORRELATION, TESTS, Evidence(params, table, overlaps), params.scale)
 
 
 def _judge(e: Evidence, claim: Claim, cells: Iterable[Rows], *setting: str, needs: str = "") -> Verdict | str:
-    cells = [cell for cell in cells if not cell.empty]
-    if not cells:
-        return needs or "no run of this scale tests it"
-    where = ", ".join([e.name, e.params.data, *setting, f"weight decay {e.params.decay:g}"])
-    return judge(claim, pd.concat(cells, ignore_index=True), scale=e.params.scale, setting=where)
+    where = (e.name, e.params.data, *setting, f"weight decay {e.params.decay:g}")
+    return judged(claim, cells, e.params.scale, where, needs)
 
 
 def _lr(lr: float) -> str:

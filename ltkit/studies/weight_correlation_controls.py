@@ -11,11 +11,11 @@ import pandas as pd
 
 from ..verdict import decide, estimate, tau_sim
 from .existence_params import network
+from .expected import CONTROLS, control
 from .tables import gap
 from .weight_correlation_evidence import UNTRAINED, Evidence, Rows, at_claim_level, effects, told
 from .weight_correlation_params import P, Params
 
-CONTROLS = ["control", "expected", "effect", "low", "high", "n", "holds"]
 DISPUTES = ["question", "where", "claim", "predicts", "effect", "low", "high", "n", "overlap", "holds"]
 
 Side = tuple[str, str, float]  # a claim; where it expects the effect: above, below or within (plus or minus); an edge
@@ -25,62 +25,38 @@ MOVED = 0.05  # an intervention that moves the overlap by less is no test of whe
 
 
 def controls(params: Params, table: Rows, overlaps: Rows, residuals: Rows) -> Rows:
-    """What must come out one way if the bench works: columns control, expected, effect, low, high, n, holds.
+    """What must come out one way if the bench works: columns `CONTROLS`.
 
     Overlaps by chance are in null standard deviations, accuracies in points. `holds` is yes or no where the interval
     says so, else open; `reported` where nothing is expected.
     """
     e, rows = Evidence(params, table, overlaps), []
-
-    def add(name: str, values: Rows, low: float = -np.inf, high: float = np.inf, unit: str = "") -> None:
-        found = estimate(values["value"].dropna())
-        if found.n:
-            expected = _words(low, high) + (unit if np.isfinite(low) or np.isfinite(high) else "")
-            interval = {"effect": found.mean, "low": found.low, "high": found.high, "n": found.n}
-            rows.append({"control": name, "expected": expected, **interval, "holds": _inside(found, low, high)})
-
     for lr in (e.small, e.large):
         same, fresh = (e.overlap(pair, lr) for pair in ("same", "fresh_final"))
-        add(f"lr {lr:g}: overlap of a network with itself", told(same, same["overlap"]), 1, 1)
+        rows += control(f"lr {lr:g}: overlap of a network with itself", told(same, same["overlap"]), 1, 1)
         chance = told(fresh, (fresh["overlap"] - P) / fresh["sd"])
-        add(f"lr {lr:g}: overlap of fresh with trained weights - {P:g}", chance, -3, 3, " sd")
+        rows += control(f"lr {lr:g}: overlap of fresh with trained weights - {P:g}", chance, -3, 3, " sd")
     for level in params.method_levels:
         where: dict[str, Any] = {"arm": "rr", "masking": "one_shot", "level": level}
         alone = e.overlap("masked_dense", e.large, **where)
         density = params.density(level)
         if density > P and not alone.empty:
             shared = told(alone, alone["overlap"] - P / density)
-            add(f"{e.where(level)}: untrained, under a mask cut from θ_T, with θ_T - p/density", shared, -0.02, 0.02)
+            rows += control(
+                f"{e.where(level)}: untrained, under a mask cut from θ_T, with θ_T - p/density", shared, -0.02, 0.02
+            )
             trained = e.overlap("tuned_dense", e.large, **where)
-            add(f"{e.where(level)}: the same, trained", told(trained, trained["overlap"] - P / density))
+            rows += control(f"{e.where(level)}: the same, trained", told(trained, trained["overlap"] - P / density))
     for lr in (e.small, e.large):
         ticket = e.at("lt", lr, masking="one_shot")
         least = 0.0 if lr == e.small else -np.inf
         for arm, words in (("shuffled", "mask rearranged"), ("permuted", "kept weights rearranged")):
-            add(f"lr {lr:g}: ticket - {words}", gap(ticket, e.at(arm, lr, masking="one_shot")), least)
+            rows += control(f"lr {lr:g}: ticket - {words}", gap(ticket, e.at(arm, lr, masking="one_shot")), least)
     for density, mine in residuals[residuals["network"] == e.name].groupby("density", sort=False):
         by_round = mine.pivot_table(index="seed", columns="round", values="residual", dropna=False)
         fall = pd.DataFrame({"value": by_round.iloc[:, 0] - by_round.iloc[:, -1]})
-        add(f"density {density:.3g}: ADMM's residual, first - last", fall, 0)
+        rows += control(f"density {density:.3g}: ADMM's residual, first - last", fall, 0)
     return pd.DataFrame(rows, columns=CONTROLS)
-
-
-def _words(low: float, high: float) -> str:
-    if low == high:
-        return f"{low:g}"
-    if math.isinf(low) and math.isinf(high):
-        return "nothing"
-    return f"above {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
-
-
-def _inside(found: Any, low: float, high: float) -> str:
-    if math.isinf(low) and math.isinf(high):
-        return "reported"
-    if low == high:
-        return "yes" if (found.mean, found.low, found.high) == (low, low, high) else "no"
-    if found.low > low and found.high < high:
-        return "yes"
-    return "no" if found.high < low or found.low > high else "open"
 
 
 def untrained(params: Params, table: Rows) -> Rows:
