@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 import math
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 from PIL import Image
+from reading import assert_comes_without_torch, assert_legends_apart, assert_legible, assert_texts_apart, gids, part
 
 import ltkit
 from ltkit.errors import UserError
@@ -110,16 +110,6 @@ def every_figure(table: pd.DataFrame, found: dict[str, pd.DataFrame], points: pd
     yield existence.decoupling(table, NETWORKS[0])
     yield existence.rewinding(table)
     yield existence.overlap(points)
-
-
-def part(axes: Any, gid: str) -> Any:
-    """The artist of an axes with this gid."""
-    (artist,) = [child for child in axes.get_children() if child.get_gid() == gid]
-    return artist
-
-
-def gids(axes: Any) -> set[str]:
-    return {child.get_gid() for child in axes.get_children() if child.get_gid()}
 
 
 def texts(axes: Any) -> list[str]:
@@ -430,33 +420,10 @@ def test_all_texts_are_legible_and_nothing_leaves_the_figure(
     few = table[table["seed"] < seeds]
     states = found if seeds > 1 else {name: conditions_of(few, name) for name in NETWORKS}
     for figure in every_figure(few, states, points[points["seed"] < seeds]):
-        assert figure.get_figwidth() <= 9
-        figure.draw_without_rendering()
-        width, height = figure.bbox.width, figure.bbox.height
-        for text in filter(Text.get_text, shown(figure)):
-            assert text.get_fontsize() >= 10, text.get_text()
-            box = text.get_window_extent()
-            assert box.x0 > -1, text.get_text()
-            assert box.y0 > -1, text.get_text()
-            assert box.x1 < width + 1, text.get_text()
-            assert box.y1 < height + 1, text.get_text()
+        assert_legible(figure, str(figure.get_suptitle()), 9)
         for legend in figure.legends:
             box = legend.get_window_extent()
             assert all(not box.overlaps(axes.get_window_extent()) for axes in figure.axes)
-
-
-def shown(figure: Picture) -> Iterator[Text]:
-    """All texts that a reader sees; of the ticks only those within their axis's view."""
-    yield from (text for legend in figure.legends for text in legend.get_texts())
-    yield from figure.texts
-    for axes in figure.axes:
-        yield from axes.texts
-        if axes.axison:
-            yield from (axes.xaxis.label, axes.yaxis.label, axes._left_title)
-            for axis in (axes.xaxis, axes.yaxis):
-                low, high = sorted(axis.get_view_interval())
-                ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
-                yield from (tick.label1 for tick in ticks if tick.label1.get_visible())
 
 
 def test_one_seed_is_drawn_without_an_interval(table: pd.DataFrame):
@@ -590,5 +557,25 @@ def test_verdicts_as_html_have_word_sign_and_colour_and_are_escaped():
 
 
 def test_figures_and_explorers_come_without_torch():
-    code = "import sys, ltkit.show.existence, ltkit.show.explore; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert_comes_without_torch("ltkit.show.existence", "ltkit.show.explore")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "check"),
+    [
+        (lambda axes: axes.text(0.5, 0.5, "small", fontsize=9), assert_legible),
+        (lambda axes: axes.figure.text(0.95, 0.5, "a text that leaves the figure"), assert_legible),
+        (lambda axes: [axes.text(at, 0.5, "over one another") for at in (0.1, 0.2)], assert_texts_apart),
+        (lambda axes: axes.legend(axes.plot([0, 1]), ["over the lines"], loc="center"), assert_legends_apart),
+    ],
+)
+def test_what_tests_of_figures_would_see(spoil: Any, check: Any):
+    """The checks pass on a plain panel and fail on one that was spoilt."""
+    for wrong in (False, True):
+        figure, (axes,) = panels(1)
+        axes.set(xlabel="x", ylabel="y")
+        if wrong:
+            spoil(axes)
+        figure.draw_without_rendering()
+        with pytest.raises(AssertionError) if wrong else nullcontext():
+            check(figure, "panel")

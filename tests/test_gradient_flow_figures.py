@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,7 +13,17 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
+from reading import (
+    assert_comes_without_torch,
+    assert_legends_apart,
+    assert_legible,
+    assert_texts_apart,
+    entries,
+    gids,
+    part,
+    texts,
+    titles,
+)
 
 from ltkit.errors import UserError
 from ltkit.show import gradient_flow as show
@@ -235,28 +243,6 @@ def found() -> Study:
     return study()
 
 
-def part(axes: Any, gid: str) -> Any:
-    """The artist of an axes with this gid."""
-    (artist,) = [child for child in axes.get_children() if child.get_gid() == gid]
-    return artist
-
-
-def gids(axes: Any) -> set[str]:
-    return {child.get_gid() for child in axes.get_children() if child.get_gid()}
-
-
-def titles(figure: Picture) -> list[str]:
-    return [axes.get_title("left") for axes in figure.axes]
-
-
-def labels(legend: Any) -> list[str]:
-    return [text.get_text() for text in legend.get_texts()]
-
-
-def texts(figure: Picture) -> list[str]:
-    return [text.get_text() for axes in figure.axes for text in axes.texts]
-
-
 def pick(table: pd.DataFrame, **where: Any) -> pd.DataFrame:
     for column, value in where.items():
         table = table[table[column] == value]
@@ -294,9 +280,9 @@ def test_norms_have_panels_by_start_and_the_dense_networks_in_each():
     assert shown[1] == {"dense", "small_dense", "lt", "scratch"} | moving
     assert shown[2] == {"dense", "small_dense", "scratch"} | moving
     assert shown[3] == {"dense", "small_dense"} | {f"{name}:uniform" for name in moving | {"scratch"}}
-    assert labels(figure.axes[0].get_legend())[-2:] == ["dense He, masked", "scaled per neuron"]
-    assert labels(figure.axes[1].get_legend())[2:4] == ["ticket", "scratch: static mask"]
-    assert labels(figure.legends[0]) == ["one seed", "95 % interval"]
+    assert entries(figure.axes[0].get_legend())[-2:] == ["dense He, masked", "scaled per neuron"]
+    assert entries(figure.axes[1].get_legend())[2:4] == ["ticket", "scratch: static mask"]
+    assert entries(figure.legends[0]) == ["one seed", "95 % interval"]
     assert figure.get_suptitle().startswith("LeNet-5, density 0.05\nmasks from pruning, ")
 
 
@@ -343,7 +329,7 @@ def test_a_diverged_seed_leaves_the_mean_and_a_cross(found: Study):
     kept = np.log10(rows.loc[rows["seed"] != 1, "gradient_norm"]).groupby(rows["share"]).mean()
     assert list(part(axes, "mean:rigl").get_ydata()) == pytest.approx(list(10**kept))
     assert "mean:lt" not in gids(axes)
-    assert "diverged, left out" in labels(figure.legends[0])
+    assert "diverged, left out" in entries(figure.legends[0])
 
 
 def test_changes_by_hand():
@@ -376,7 +362,7 @@ def test_updates_show_the_measured_change_beside_the_predicted(found: Study):
             assert ends == pytest.approx(t_interval(groups.get_group(10.0)), abs=1e-12)
         assert list(part(axes, "zero").get_ydata()) == [0, 0]
     assert figure.axes[2].get_ylim() == figure.axes[3].get_ylim()
-    assert labels(figure.legends[0])[:3] == ["RigL", "SET", "RigL inverted"]
+    assert entries(figure.legends[0])[:3] == ["RigL", "SET", "RigL inverted"]
 
 
 def test_logits_are_drawn_for_both_masked_starts_and_both_masks(found: Study):
@@ -394,7 +380,7 @@ def test_logits_are_drawn_for_both_masked_starts_and_both_masks(found: Study):
             wanted = [[10**end for end in t_interval(values)] for _, values in logs]
             assert np.array(bars) == pytest.approx(np.array(wanted))
             assert len(part(axes, f"seeds:{init}").get_offsets()) == len(rows)
-    assert labels(figure.legends[0])[:5] == [LOOKS[name].label for name in INITS]
+    assert entries(figure.legends[0])[:5] == [LOOKS[name].label for name in INITS]
 
 
 def test_no_signal_ends_the_line_with_a_cross(found: Study):
@@ -408,8 +394,8 @@ def test_no_signal_ends_the_line_with_a_cross(found: Study):
     alone = show.logit_scale(mute[mute["seed"] == 0], NETWORKS[0])
     assert "silent:dense_he" in gids(alone.axes[0])
     assert "silent:neuron" not in gids(figure.axes[0])
-    assert "a seed without signal" in labels(figure.legends[0])
-    assert "a seed without signal" not in labels(drawn()["signals"].legends[0])
+    assert "a seed without signal" in entries(figure.legends[0])
+    assert "a seed without signal" not in entries(drawn()["signals"].legends[0])
 
 
 def test_the_spectrum_counts_eigenvalues_in_bins(found: Study):
@@ -471,7 +457,7 @@ def test_the_map_has_true_distances_on_its_edges(found: Study):
         "distance:scratch_end": f"ends {np.mean(ends['scratch']):.3g}",
     }
     among = [far[f"lt_end_{a}", f"lt_end_{b}"] for a, b in combinations(range(1, 6), 2)]
-    assert f"ticket: ends, {np.mean(among):.3g} apart" in labels(figure.legends[0])
+    assert f"ticket: ends, {np.mean(among):.3g} apart" in entries(figure.legends[0])
     names = list(dict.fromkeys([*rows["a"], *rows["b"]]))
     square = np.array([[far.get((a, b), far.get((b, a), 0.0)) for b in names] for a in names])
     points, share = scaled(square)
@@ -488,7 +474,7 @@ def test_the_map_leaves_out_what_diverged(found: Study):
     lost.loc[(lost["a"] == "scratch_end_2") | (lost["b"] == "scratch_end_2"), "distance"] = np.nan
     figure = show.solution_map(lost, NETWORKS[0], 0)
     assert len(part(figure.axes[0], "at:scratch_end").get_xdata()) == 4
-    assert labels(figure.legends[0])[-1] == "1 diverged, left out"
+    assert entries(figure.legends[0])[-1] == "1 diverged, left out"
     gone = lost.assign(distance=np.nan)
     said = "LeNet-5: no distances between solutions of seed 0 at density 0.05"
     assert texts(show.solution_map(gone, NETWORKS[0], 0)) == [said]
@@ -516,9 +502,9 @@ def test_paths_to_the_pruned_solution_have_bands_and_their_barriers(found: Study
         assert axes.get_xlim() == pytest.approx((-0.2, 1.2))
     barriers = summaries(pick(rows, end="scratch"))["barrier"]
     low, high = t_interval(barriers)
-    said = labels(figure.axes[0].get_legend())
+    said = entries(figure.axes[0].get_legend())
     assert said[1] == f"scratch:\nbarrier {barriers.mean():.2f}\n[{low:.2f}, {high:.2f}]"
-    assert labels(figure.axes[1].get_legend())[0].startswith("ticket:\nmean loss 1.")
+    assert entries(figure.axes[1].get_legend())[0].startswith("ticket:\nmean loss 1.")
     test = show.to_the_pruned(found.interpolations, NETWORKS[0], split="test")
     assert test.axes[0].get_ylabel() == "loss, test set (nats)"
 
@@ -552,7 +538,7 @@ def test_a_group_that_diverged_is_a_cross(found: Study):
     figure = show.agreement(lost, NETWORKS[0])
     assert {"lost:lt_reinit"} == {gid for gid in gids(figure.axes[0]) if gid.startswith("lost:")}
     assert "bar:lt_reinit" not in gids(figure.axes[0])
-    assert "diverged, left out" in labels(figure.legends[0])
+    assert "diverged, left out" in entries(figure.legends[0])
 
 
 def test_accuracies_compare_masks_of_one_layout_and_no_second_twins(found: Study):
@@ -574,7 +560,7 @@ def test_accuracies_compare_masks_of_one_layout_and_no_second_twins(found: Study
     shown = {gid[5:] for gid in gids(figure.axes[3]) if gid.startswith("mean:")}
     assert {"scratch:uniform", "scratch:er", "scratch:erk", "rigl:erk", "rigl_lt:uniform"} <= shown
     assert not any(name.endswith("pruned") for name in shown)
-    assert labels(figure.axes[3].get_legend())[2:6] == ["scratch, uniform", "scratch, ER", "scratch, ERK", "SET"]
+    assert entries(figure.axes[3].get_legend())[2:6] == ["scratch, uniform", "scratch, ER", "scratch, ERK", "SET"]
     rigl = pick(first, method="rigl", init="neuron", distribution="uniform").groupby("density")["accuracy"].mean()
     assert list(part(figure.axes[3], "mean:rigl:uniform").get_ydata()) == pytest.approx(list(rigl))
     assert figure.axes[0].get_ylim()[0] > 20  # the second twins, at 10 %, are not in it
@@ -604,7 +590,7 @@ def test_the_explorers_plot_takes_every_choice(found: Study, monkeypatch: pytest
     start.value = "all"
     method.value = "scratch"
     figure = displayed[-1]
-    assert labels(figure.axes[0].get_legend()) == [
+    assert entries(figure.axes[0].get_legend()) == [
         *("dense network", "dense Glorot, masked", "dense He, masked", "scaled per neuron")
     ]
     metric.value = "training loss"
@@ -632,7 +618,7 @@ def test_the_explorers_mistakes_are_said(found: Study):
         with pytest.raises(UserError, match=says):
             show.explore_plot(found.traces, NETWORKS[0], **wrong)
     both = show.explore_plot(found.traces, NETWORKS[0], "all", "all")
-    assert "RigL, scaled per neuron" in labels(both.axes[0].get_legend())
+    assert "RigL, scaled per neuron" in entries(both.axes[0].get_legend())
 
 
 def test_what_a_table_lacks_is_said(found: Study):
@@ -678,45 +664,15 @@ def test_one_seed_of_a_few_methods_has_no_interval(found: Study):
         known = {gid for axes in figure.axes for gid in gids(axes)} - {"band:one"}
         assert known
         assert not any(gid.startswith(("interval:", "band:")) for gid in known)
-        assert "95 % interval" not in [text for legend in figure.legends for text in labels(legend)]
+        assert "95 % interval" not in [text for legend in figure.legends for text in entries(legend)]
 
 
 def test_all_texts_are_legible_and_nothing_leaves_the_figure():
     for name, figure in drawn().items():
-        assert figure.get_figwidth() <= 6.4
-        figure.draw_without_rendering()
-        width, height = figure.bbox.width, figure.bbox.height
-        for text in filter(Text.get_text, written(figure)):
-            assert text.get_fontsize() >= 10, text.get_text()
-            box = text.get_window_extent()
-            assert -1 < box.x0 < box.x1 < width + 1, (name, text.get_text())
-            assert -1 < box.y0 < box.y1 < height + 1, (name, text.get_text())
-        for axes in figure.axes:
-            boxes = [(text.get_text(), Text.get_window_extent(text)) for text in axes.texts]
-            for (text, box), (_, other) in combinations(boxes, 2):
-                assert not box.overlaps(other), (name, text)
-        for legend in (*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.axison)):
-            box = legend.get_window_extent() if legend else None
-            assert box is None or not any(box.overlaps(axes.get_window_extent()) for axes in figure.axes if axes.axison)
-
-
-def written(figure: Picture) -> Iterator[Text]:
-    """All texts that a reader sees; of the ticks only those within their axis's view."""
-    legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
-    yield from (text for legend in legends if legend for text in legend.get_texts())
-    yield from figure.texts
-    if figure._suptitle is not None:
-        yield figure._suptitle
-    for axes in figure.axes:
-        yield from axes.texts
-        if axes.axison:
-            yield from (axes.xaxis.label, axes.yaxis.label, axes._left_title)
-            for axis in (axes.xaxis, axes.yaxis):
-                low, high = sorted(axis.get_view_interval())
-                ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
-                yield from (tick.label1 for tick in ticks if tick.label1.get_visible())
+        assert_legible(figure, name)
+        assert_texts_apart(figure, name)
+        assert_legends_apart(figure, name)
 
 
 def test_figures_come_without_torch():
-    code = "import sys, ltkit.show.gradient_flow; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert_comes_without_torch("ltkit.show.gradient_flow")

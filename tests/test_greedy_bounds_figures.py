@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import combinations
 from typing import Any
 
 import IPython.display
@@ -15,7 +12,17 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
+from reading import (
+    assert_comes_without_torch,
+    assert_legends_apart,
+    assert_legible,
+    assert_texts_apart,
+    entries,
+    gids,
+    part,
+    texts,
+    titles,
+)
 
 from ltkit.analyze import bounds, regimes
 from ltkit.errors import UserError
@@ -244,30 +251,8 @@ def found() -> Study:
     return study()
 
 
-def part(axes: Any, gid: str) -> Any:
-    """The artist of an axes with this gid."""
-    (artist,) = [child for child in axes.get_children() if child.get_gid() == gid]
-    return artist
-
-
-def gids(axes: Any) -> set[str]:
-    return {child.get_gid() for child in axes.get_children() if child.get_gid()}
-
-
 def means(axes: Any) -> set[str]:
     return {gid[5:] for gid in gids(axes) if gid.startswith("mean:")}
-
-
-def titles(figure: Picture) -> list[str]:
-    return [axes.get_title("left") for axes in figure.axes]
-
-
-def labels(legend: Any) -> list[str]:
-    return [text.get_text() for text in legend.get_texts()]
-
-
-def texts(figure: Picture) -> list[str]:
-    return [text.get_text() for axes in figure.axes for text in axes.texts]
 
 
 def pick(table: pd.DataFrame, **where: Any) -> pd.DataFrame:
@@ -300,7 +285,7 @@ def test_discrepancy_has_the_steps_with_their_bounds_then_the_selectors():
     assert "expected" in gids(selectors) - gids(steps)
     assert figure.get_suptitle() == f"two-layer ReLU layer: N = {WIDTH}, M = 3"
     assert steps.get_xscale() == steps.get_yscale() == "log"
-    assert labels(figure.legends[0])[0] == "bound B1 (line search)"
+    assert entries(figure.legends[0])[0] == "bound B1 (line search)"
 
 
 def test_errors_are_geometric_means_over_seeds_and_lie_below_their_bounds(found: Study):
@@ -427,7 +412,7 @@ def test_rates_are_differences_over_neurons_a_dimension(found: Study):
     assert point.get_xdata() == pytest.approx([share])
     assert part(axes, "line:margin").get_ydata() == [0.05, 0.05]
     assert part(axes, "line:share").get_xdata() == [50, 50]
-    assert labels(figure.legends[0])[:3] == ["two-layer ReLU layer", "trained", "LeNet-300-100"]
+    assert entries(figure.legends[0])[:3] == ["two-layer ReLU layer", "trained", "LeNet-300-100"]
 
 
 def test_what_is_gone_at_once_is_a_triangle(found: Study):
@@ -436,7 +421,7 @@ def test_what_is_gone_at_once_is_a_triangle(found: Study):
     gone.loc[gone["dimension"] == 3, "regime"] = "exponential"
     figure = show.rates(gone)
     assert part(figure.axes[0], "gone:two-layer::40").get_xdata() == pytest.approx([40.0])
-    assert "error gone at once" in labels(figure.legends[0])
+    assert "error gone at once" in entries(figure.legends[0])
     crossed = show.rates(gone.assign(regime="none"))
     assert "lost:two-layer::40" in gids(crossed.axes[0])
 
@@ -460,7 +445,7 @@ def test_accuracies_stand_side_by_side_at_their_budget(found: Study):
         assert np.diff(np.sort(there)).min() > 0.5
         assert abs(np.mean(there) - place) < 0.01
     assert tuned.get_ylim() == scratch.get_ylim() != before.get_ylim()
-    said = labels(key.get_legend())
+    said = entries(key.get_legend())
     assert said[:2] == ["dense network", "dense, tuned as long"]
     assert len(said) == 2 + len(PRUNING) + 2
 
@@ -476,17 +461,17 @@ def test_whole_budgets_are_rings_and_lost_runs_crosses(found: Study):
     lost.loc[(lost["rule"] == "norm") & (lost["seed"] == 0), "before"] = np.nan
     figure = show.accuracy_over_flops(lost, VGG)
     assert ["lost:norm" in gids(axes) for axes in figure.axes] == [True, False, False, False]
-    assert "diverged, left out" in labels(figure.axes[1].get_legend())
+    assert "diverged, left out" in entries(figure.axes[1].get_legend())
 
 
 def test_widths_are_shares_and_equal_rules_one_line(found: Study):
     (axes,) = drawn()["widths"].axes
     assert len(means(axes)) == 1
-    assert labels(drawn()["widths"].legends[0])[0] == "all rules"
+    assert entries(drawn()["widths"].legends[0])[0] == "all rules"
     figure = drawn()["widths_differ"]
     (axes,) = figure.axes
     assert means(axes) == {"local", "negative", "global", "better"}
-    assert labels(figure.legends[0])[:4] == [
+    assert entries(figure.legends[0])[:4] == [
         *("local: line search", "the other 6 rules", "global imitation", "better of local and global")
     ]
     rows = pick(found.kept, network=VGG, rule="global")
@@ -546,7 +531,7 @@ def test_recall_is_the_share_of_picks_that_a_list_holds(found: Study):
     )
     assert edges(part(axes, f"band:{VGG}"), 10) == pytest.approx(t_interval(100 * recall[10]))
     assert y[-1] == 100
-    assert labels(figure.legends[0])[1] == f"VGG-11 ×0.125: {100 * recall[10].mean():.0f} %"
+    assert entries(figure.legends[0])[1] == f"VGG-11 ×0.125: {100 * recall[10].mean():.0f} %"
     assert means(drawn()["shortlist_layers"].axes[0]) == set(LAYERS[VGG])
     assert list(zip(*part(axes, "margin").get_data(), strict=True)) == [(1, 90), (10, 90), (10, 0)]
 
@@ -656,47 +641,17 @@ def test_one_seed_of_one_width_has_no_interval(found: Study):
             text
             for legend in (*figure.legends, *(axes.get_legend() for axes in figure.axes))
             if legend
-            for text in labels(legend)
+            for text in entries(legend)
         ]
         assert "95 % interval" not in said, name
 
 
 def test_all_texts_are_legible_and_nothing_leaves_the_figure():
     for name, figure in drawn().items():
-        assert figure.get_figwidth() <= 6.4
-        figure.draw_without_rendering()
-        width, height = figure.bbox.width, figure.bbox.height
-        for text in filter(Text.get_text, written(figure)):
-            assert text.get_fontsize() >= 10, text.get_text()
-            box = text.get_window_extent()
-            assert -1 < box.x0 < box.x1 < width + 1, (name, text.get_text())
-            assert -1 < box.y0 < box.y1 < height + 1, (name, text.get_text())
-        for axes in figure.axes:
-            boxes = [(text.get_text(), Text.get_window_extent(text)) for text in axes.texts]
-            for (text, box), (_, other) in combinations(boxes, 2):
-                assert not box.overlaps(other), (name, text)
-        for legend in (*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.axison)):
-            box = legend.get_window_extent() if legend else None
-            assert box is None or not any(box.overlaps(axes.get_window_extent()) for axes in figure.axes if axes.axison)
-
-
-def written(figure: Picture) -> Iterator[Text]:
-    """All texts that a reader sees; of the ticks only those within their axis's view."""
-    legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
-    yield from (text for legend in legends if legend for text in legend.get_texts())
-    yield from figure.texts
-    if figure._suptitle is not None:
-        yield figure._suptitle
-    for axes in figure.axes:
-        yield from axes.texts
-        if axes.axison:
-            yield from (axes.xaxis.label, axes.yaxis.label, axes._left_title)
-            for axis in (axes.xaxis, axes.yaxis):
-                low, high = sorted(axis.get_view_interval())
-                ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
-                yield from (tick.label1 for tick in ticks if tick.label1.get_visible())
+        assert_legible(figure, name)
+        assert_texts_apart(figure, name)
+        assert_legends_apart(figure, name)
 
 
 def test_figures_come_without_torch():
-    code = "import sys, ltkit.show.greedy_bounds; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert_comes_without_torch("ltkit.show.greedy_bounds")

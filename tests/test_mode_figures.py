@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -15,7 +13,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
+from reading import assert_comes_without_torch, assert_legible, gids, part, texts, titles
 
 from ltkit.analyze.barrier import barrier, chord_excess
 from ltkit.analyze.distance import mds, null_angle, square
@@ -202,26 +200,8 @@ def found() -> Study:
     return study()
 
 
-def part(axes: Any, gid: str) -> Any:
-    """The artist of an axes with this gid."""
-    (artist,) = [child for child in axes.get_children() if child.get_gid() == gid]
-    return artist
-
-
-def gids(axes: Any) -> set[str]:
-    return {child.get_gid() for child in axes.get_children() if child.get_gid()}
-
-
-def titles(figure: Picture) -> list[str]:
-    return [axes.get_title("left") for axes in figure.axes]
-
-
 def labels(figure: Picture) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
-
-
-def texts(figure: Picture) -> list[str]:
-    return [text.get_text() for axes in figure.axes for text in axes.texts]
 
 
 def pick(table: pd.DataFrame, **where: Any) -> pd.DataFrame:
@@ -675,33 +655,10 @@ CROWDED = ("instability", "gap", "bn", "explore", "kinds")
 def test_all_texts_are_legible_and_nothing_leaves_the_figure(found: Study, many: bool):
     tables = study(3, {**MANY, "2048/0.1": 1.0}) if many else found
     for name, figure in every_figure(tables, CROWDED if many else ()):
-        assert figure.get_figwidth() <= (8.8 if name.startswith("distance") else 6.4)
-        figure.draw_without_rendering()
-        width, height = figure.bbox.width, figure.bbox.height
-        for text in filter(Text.get_text, shown(figure)):
-            assert text.get_fontsize() >= 10, text.get_text()
-            box = text.get_window_extent()
-            assert -1 < box.x0 < box.x1 < width + 1, (name, text.get_text())
-            assert -1 < box.y0 < box.y1 < height + 1, (name, text.get_text())
+        assert_legible(figure, name, 8.8 if name.startswith("distance") else 6.4)
         for legend in figure.legends:
             box = legend.get_window_extent()
             assert all(not box.overlaps(axes.get_window_extent()) for axes in figure.axes), name
-
-
-def shown(figure: Picture) -> Iterator[Text]:
-    """All texts that a reader sees; of the ticks only those within their axis's view."""
-    yield from (text for legend in figure.legends for text in legend.get_texts())
-    yield from figure.texts
-    if figure._suptitle is not None:
-        yield figure._suptitle
-    for axes in figure.axes:
-        yield from axes.texts
-        if axes.axison:
-            yield from (axes.xaxis.label, axes.yaxis.label, axes._left_title)
-            for axis in (axes.xaxis, axes.yaxis):
-                low, high = sorted(axis.get_view_interval())
-                ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
-                yield from (tick.label1 for tick in ticks if tick.label1.get_visible())
 
 
 def test_one_seed_has_no_interval(found: Study):
@@ -712,5 +669,4 @@ def test_one_seed_has_no_interval(found: Study):
 
 
 def test_figures_come_without_torch():
-    code = "import sys, ltkit.show.mode_connectivity; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert_comes_without_torch("ltkit.show.mode_connectivity")

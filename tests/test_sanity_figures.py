@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +13,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.text import Text
+from reading import (
+    assert_comes_without_torch,
+    assert_legible,
+    assert_texts_apart,
+    entries,
+    gids,
+    legends,
+    part,
+    texts,
+    titles,
+)
 
 from ltkit.errors import UserError
 from ltkit.show import sanity_checks as show
@@ -127,32 +135,10 @@ def found() -> Study:
     return study()
 
 
-def part(axes: Any, gid: str) -> Any:
-    """The artist of an axes with this gid."""
-    (artist,) = [child for child in axes.get_children() if child.get_gid() == gid]
-    return artist
-
-
-def gids(axes: Any) -> set[str]:
-    return {child.get_gid() for child in axes.get_children() if child.get_gid()}
-
-
-def titles(figure: Picture) -> list[str]:
-    return [axes.get_title("left") for axes in figure.axes]
-
-
-def labels(legend: Any) -> list[str]:
-    return [text.get_text() for text in legend.get_texts()]
-
-
 def pick(table: pd.DataFrame, **where: Any) -> pd.DataFrame:
     for column, value in where.items():
         table = table[np.isclose(table[column], value) if column == "density" else table[column] == value]
     return table
-
-
-def texts(figure: Picture) -> list[str]:
-    return [text.get_text() for axes in figure.axes for text in axes.texts]
 
 
 def test_names_are_those_of_the_study():
@@ -204,7 +190,7 @@ def test_the_matrix_explains_its_words_and_names_the_margin(found: Study):
         figure = show.check_matrix(found.matrix, NETWORKS[0], density)
         assert f"loses more than {margin}," in part(figure.axes[0], "note").get_text()
         assert figure.get_suptitle() == f"LeNet-300-100, density {density}"
-    said = [label.split() for label in labels(figure.legends[0])]
+    said = [label.split() for label in entries(figure.legends[0])]
     assert [(sign, word.rstrip(":")) for sign, word, *_ in said[:4]] == [
         ("✓", "passes"),
         ("✕", "fails"),
@@ -259,12 +245,12 @@ def test_margins_are_bands_and_a_density_is_more_than_a_colour(found: Study):
     wide, narrow = (part(figure.axes[0], f"mean:{density}") for density in (0.1, 0.02))
     assert wide.get_marker() != narrow.get_marker()
     assert wide.get_color() != narrow.get_color()
-    assert labels(figure.legends[0]) == [
+    assert entries(figure.legends[0]) == [
         *("density 0.1", "density 0.02", "margin ±0.3 (density 0.1)", "margin ±0.6 (density 0.02)"),
         *("one seed", "95 % interval"),
     ]
     alone = show.check_differences(pick(found.matrix, density=0.1), NETWORKS[0])
-    assert labels(alone.legends[0])[:2] == ["density 0.1", "margin ±0.3"]
+    assert entries(alone.legends[0])[:2] == ["density 0.1", "margin ±0.3"]
 
 
 def test_a_row_of_panels_has_the_methods_of_its_checks_only(found: Study):
@@ -290,7 +276,7 @@ def test_accuracy_has_a_panel_a_kind_and_the_dense_line_in_each(found: Study):
     shown = [["snip", "grasp", "lt"], ["random", "smart"], ["weight_rewinding", "lr_rewinding", "hybrid"]]
     whole = pick(found.table, network=NETWORKS[1], method="dense")["accuracy"]
     for axes, methods in zip(figure.axes, shown, strict=True):
-        assert labels(axes.get_legend()) == [LOOKS[name].label for name in methods]
+        assert entries(axes.get_legend()) == [LOOKS[name].label for name in methods]
         assert part(axes, "line:dense").get_ydata() == pytest.approx([whole.mean()] * 2)
         band = part(axes, "band:dense")
         assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx(t_interval(whole))
@@ -303,7 +289,7 @@ def test_accuracy_has_a_panel_a_kind_and_the_dense_line_in_each(found: Study):
             assert len(part(axes, f"seeds:{name}").get_offsets()) == len(rows)
         left, right = axes.get_xlim()
         assert left > 1 > EXTREME > right
-    assert labels(figure.legends[0]) == ["dense network", "one seed", "95 % interval"]
+    assert entries(figure.legends[0]) == ["dense network", "one seed", "95 % interval"]
     initial = found.table[found.table["method"].isin(("dense", "snip"))]
     assert titles(show.accuracy_by_kind(initial, NETWORKS[1])) == ["initial tickets"]
 
@@ -315,14 +301,14 @@ def test_diverged_runs_are_crosses_and_missing_ones_are_not_drawn(found: Study):
     lost.loc[lost["method"] == "hybrid", ["accuracy", "outcome"]] = [np.nan, "missing"]
     figure = show.accuracy_by_kind(lost, NETWORKS[1])
     assert len(part(figure.axes[0], "lost:snip").get_offsets()) == 2  # densities
-    assert "diverged, left out" in labels(figure.legends[0])
-    assert "hybrid (smart)" not in labels(figure.axes[2].get_legend())
+    assert "diverged, left out" in entries(figure.legends[0])
+    assert "hybrid (smart)" not in entries(figure.axes[2].get_legend())
     dots = show.collapse_scatter(found.layers, lost, NETWORKS[1])
     snip = dots.axes[titles(dots).index("SNIP")]
     assert len(part(snip, "lost:none").get_offsets()) == 2
     assert len(part(snip, "runs:none").get_offsets()) == len(SEEDS) - 2
     assert "hybrid (smart)" not in titles(dots)
-    assert "diverged, left out" in labels(dots.legends[0])
+    assert "diverged, left out" in entries(dots.legends[0])
 
 
 def test_profiles_are_densities_by_layer(found: Study):
@@ -351,12 +337,12 @@ def test_an_empty_layer_is_a_cross_at_the_lower_edge(found: Study):
     bottom, _ = axes.get_ylim()
     assert part(axes, "mean:snip").get_ydata()[5] > bottom  # one seed keeps a weight there
     assert "empty:lt" not in gids(axes)
-    assert "keeps nothing" in labels(figure.legends[0])
+    assert "keeps nothing" in entries(figure.legends[0])
     gone = found.layers.copy()
     gone.loc[(gone["method"] == "snip") & (gone["number"] == 6), "kept"] = 0
     assert np.isnan(part(show.layer_profiles(gone, NETWORKS[1], 0.02).axes[0], "mean:snip").get_ydata()[5])
     full = show.layer_profiles(found.layers, NETWORKS[1], 0.1)
-    assert "keeps nothing" not in labels(full.legends[0])
+    assert "keeps nothing" not in entries(full.legends[0])
 
 
 def test_collapse_is_accuracy_over_the_emptiest_layer(found: Study):
@@ -376,7 +362,7 @@ def test_collapse_is_accuracy_over_the_emptiest_layer(found: Study):
     assert len(markers) == 2
     ticks = dict(zip(axes.get_xticks(), [tick.get_text() for tick in axes.get_xticklabels()], strict=True))
     assert (ticks[1], ticks[2], ticks[11]) == ("0", "1", "10")
-    assert labels(figure.legends[0]) == ["original", "mask rearranged", "corrupted data", "other methods"]
+    assert entries(figure.legends[0]) == ["original", "mask rearranged", "corrupted data", "other methods"]
 
 
 def test_the_explorers_plot_takes_every_choice(found: Study, monkeypatch: pytest.MonkeyPatch):
@@ -467,23 +453,11 @@ def test_all_texts_are_legible_and_nothing_leaves_the_figure(case: str):
     made = {"everything": lambda: study(every=True), "one seed": lambda: small().seeds(1)}
     made |= {"collapsed": collapsed, "small": small}
     for name, figure in every_figure(made[case]()):
-        assert figure.get_figwidth() <= 9
-        figure.draw_without_rendering()
-        width, height = figure.bbox.width, figure.bbox.height
-        for text in filter(Text.get_text, written(figure)):
-            assert text.get_fontsize() >= 10, text.get_text()
-            box = text.get_window_extent()
-            assert box.x0 > -1, (name, text.get_text())
-            assert box.y0 > -1, (name, text.get_text())
-            assert box.x1 < width + 1, (name, text.get_text())
-            assert box.y1 < height + 1, (name, text.get_text())
+        assert_legible(figure, name, 9)
         if name == "matrix":
             assert_cells_hold_their_texts(figure.axes[0])
-        for axes in figure.axes:
-            boxes = [(text.get_text(), text.get_window_extent()) for text in axes.texts]
-            for number, (text, box) in enumerate(boxes):
-                assert not any(box.overlaps(other) for _, other in boxes[number + 1 :]), (name, text)
-        for legend in (*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())):
+        assert_texts_apart(figure, name)
+        for legend in legends(figure):
             box = legend.get_window_extent()
             assert all(not box.overlaps(axes.get_window_extent()) for axes in figure.axes), name
             assert all(legend is other or not box.overlaps(other.get_window_extent()) for other in figure.legends), name
@@ -501,21 +475,5 @@ def assert_cells_hold_their_texts(axes: Any) -> None:
             assert around.y0 <= inside.y0 <= inside.y1 <= around.y1, gid
 
 
-def written(figure: Picture) -> Iterator[Text]:
-    """All texts that a reader sees; of the ticks only those within their axis's view."""
-    yield from (text for legend in figure.legends for text in legend.get_texts())
-    yield from figure.texts
-    for axes in figure.axes:
-        yield from axes.texts
-        yield from axes.get_legend().get_texts() if axes.get_legend() else ()
-        if axes.axison:
-            yield from (axes.xaxis.label, axes.yaxis.label, axes._left_title)
-            for axis in (axes.xaxis, axes.yaxis):
-                low, high = sorted(axis.get_view_interval())
-                ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
-                yield from (tick.label1 for tick in ticks if tick.label1.get_visible())
-
-
 def test_figures_come_without_torch():
-    code = "import sys, ltkit.show.sanity_checks; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert_comes_without_torch("ltkit.show.sanity_checks")

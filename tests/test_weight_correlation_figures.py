@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,7 +13,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
+from reading import assert_comes_without_torch, assert_legible, gids, legends, part, texts
 
 from ltkit.errors import UserError
 from ltkit.show import weight_correlation as show
@@ -192,16 +190,6 @@ def found() -> Study:
     return study()
 
 
-def part(axes: Any, gid: str) -> Any:
-    """The artist of an axes with this gid."""
-    (artist,) = [child for child in axes.get_children() if child.get_gid() == gid]
-    return artist
-
-
-def gids(axes: Any, kind: str = "") -> set[str]:
-    return {child.get_gid() for child in axes.get_children() if (child.get_gid() or "-").startswith(kind)} - {None}
-
-
 def titles(figure: Picture) -> list[str]:
     return [axes.get_title("left") for axes in figure.axes if axes.axison]
 
@@ -211,10 +199,6 @@ def labels(figure: Picture) -> list[str]:
     inside = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
     (legend,) = [*figure.legends, *inside]
     return [text.get_text() for text in legend.get_texts()]
-
-
-def texts(figure: Picture) -> list[str]:
-    return [text.get_text() for axes in figure.axes for text in axes.texts]
 
 
 def pick(table: pd.DataFrame, **where: Any) -> pd.DataFrame:
@@ -625,41 +609,17 @@ def test_all_texts_are_legible_and_nothing_leaves_the_figure(found: Study, case:
     for name, figure in every_figure(tables, "resnet20*0.25-plain" if case == "wide" else NETWORKS[0]):
         if case == "wide" and name not in ("methods", "scatter", "interventions"):
             continue
-        assert figure.get_figwidth() <= 6.4
-        figure.draw_without_rendering()
-        width, height = figure.bbox.width, figure.bbox.height
-        for text in filter(Text.get_text, shown(figure)):
-            assert text.get_fontsize() >= 10, text.get_text()
-            box = text.get_window_extent()
-            assert -1 < box.x0 < box.x1 < width + 1, (name, text.get_text())
-            assert -1 < box.y0 < box.y1 < height + 1, (name, text.get_text())
+        assert_legible(figure, name)
         heads = [axes._left_title.get_window_extent() for axes in figure.axes if axes.axison]
         for number, box in enumerate(heads):
             assert not any(box.overlaps(other) for other in heads[number + 1 :]), name
         drawn = [axes for axes in figure.axes if axes.axison]
-        for legend in (*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())):
+        for legend in legends(figure):
             box = legend.get_window_extent()
             for axes in drawn:
                 around = [axes.get_window_extent(), axes.xaxis.label.get_window_extent(), *heads]
                 assert not any(box.overlaps(other) for other in around), name
 
 
-def shown(figure: Picture) -> Iterator[Text]:
-    """All texts that a reader sees; of the ticks only those within their axis's view."""
-    for legend in (*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())):
-        yield from legend.get_texts()
-    yield from figure.texts
-    yield figure._suptitle
-    for axes in figure.axes:
-        yield from axes.texts
-        if axes.axison:
-            yield from (axes.xaxis.label, axes.yaxis.label, axes._left_title)
-            for axis in (axes.xaxis, axes.yaxis):
-                low, high = sorted(axis.get_view_interval())
-                ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
-                yield from (tick.label1 for tick in ticks if tick.label1.get_visible())
-
-
 def test_figures_come_without_torch():
-    code = "import sys, ltkit.show.weight_correlation; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert_comes_without_torch("ltkit.show.weight_correlation")
