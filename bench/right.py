@@ -3,11 +3,12 @@
     python bench/right.py [--study weight_correlation|mode_connectivity] [--rates 0.1 0.01] [--seeds 5]
                           [--side cohort|alone] [--data cifar10] [--epochs 10] [--store DIR]
 
-ResNet-20 by `params/paper`. A cohort's products are in bf16 (`--precision`), its size is the lab's choice; side alone
-has cohorts of one. What is in the store is not trained again: an interrupted call goes on, one without `--side`
-compares what two calls left, and the paper scale's study finds its dense networks. As right counts what lies within
-half a point by Welch's interval: what paper A calls similar on CIFAR-10 (existence.md section 2). LTKIT_DATA says where
-the data are. Published numbers are the sheets'; `params/paper` holds out a tenth of the training images.
+ResNet-20 by `params/paper`. A cohort's products are in bf16 (`--precision`), its size is the lab's choice
+(`--members`); side alone has cohorts of one. What is in the store is not trained again: an interrupted call goes on,
+one without `--side` compares what two calls left, and the paper scale's study finds its dense networks. As right counts
+what lies by Welch's interval within what paper A calls similar, half a point on CIFAR-10 (existence.md section 2).
+LTKIT_DATA says where the data are. Published numbers are the sheets'; `params/paper` holds out a tenth of the training
+images.
 """
 
 from __future__ import annotations
@@ -24,15 +25,13 @@ from ltkit.lab import Lab
 from ltkit.params import load
 from ltkit.spec import Run
 from ltkit.studies import mode_connectivity, mode_connectivity_params, weight_correlation, weight_correlation_params
-from ltkit.verdict.rules import decide
-from ltkit.verdict.stats import welch
+from ltkit.verdict import decide, tau_sim, welch
 
 PAPER = Path(__file__).resolve().parents[1] / "params" / "paper"
 PUBLISHED = {  # section 5 of the sheets, by learning rate
     "weight_correlation": {0.1: "91.7", 0.01: "89.62"},
     "mode_connectivity": {0.1: "90.8, read off a figure"},
 }
-SIMILAR = 0.5  # accuracy points
 
 
 def dense(params: Any, lr: float, seed: int, precision: str, given: argparse.Namespace) -> Run:
@@ -56,6 +55,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--side", choices=["cohort", "alone"], help="one of the two; by default both")
     parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16", help="of a cohort's products")
+    parser.add_argument("--members", type=int, help="networks a cohort; by default what the lab finds best")
     parser.add_argument("--data", help="other data than the paper's")
     parser.add_argument("--epochs", type=int, help="another number of epochs, with the drops of the rate in proportion")
     parser.add_argument("--store", type=Path, help="of the cohorts; the others' is beside it, with -alone to its name")
@@ -63,7 +63,7 @@ def main(words: list[str] | None = None) -> None:
     given = parser.parse_args(words)
     kind = {"weight_correlation": weight_correlation_params, "mode_connectivity": mode_connectivity_params}[given.study]
     params = load(given.params or PAPER / f"{given.study}.yaml", kind.Params)
-    sides = {"cohort": (given.precision, None), "alone": ("fp32", 1)}
+    sides = {"cohort": given.precision, "alone": "fp32"}
     if given.side:
         sides = {given.side: sides[given.side]}
     what = f"{params.claim_network} on {given.data or params.data}"
@@ -72,10 +72,10 @@ def main(words: list[str] | None = None) -> None:
     print("|---|---|---|---|---|---|---|---|", flush=True)
     found: dict[tuple[str, float], pd.Series] = {}
     tallies = []
-    together = Lab(given.store, workers=given.workers)
+    together = Lab(given.store, members=given.members, workers=given.workers)
     apart = Path(f"{together.store.path}-alone")  # in fp32 both sides' runs have the same names
-    for side, (precision, members) in sides.items():
-        lab = Lab(apart, members=members, workers=given.workers) if side == "alone" else together
+    for side, precision in sides.items():
+        lab = Lab(apart, members=1, workers=given.workers) if side == "alone" else together
         seeds = range(given.seeds)
         runs = {lr: [({}, dense(params, lr, seed, precision, given)) for seed in seeds] for lr in given.rates}
         tallies.append(f"{side}: {lab.run(run for each in runs.values() for _, run in each)}")
@@ -87,10 +87,11 @@ def main(words: list[str] | None = None) -> None:
             count = f"{values.count()} of {len(each)}"
             print(f"| {lr} | {side}, {precision} | {where} | {count} | {numbers} | {published} |", flush=True)
     print("", *tallies, sep="\n")
+    near = tau_sim(given.data or params.data)
     for lr in given.rates if len(sides) == 2 else ():
         d = welch(found["cohort", lr], found["alone", lr])
         points = f"{d.mean:+.2f} points ({d.low:.2f} to {d.high:.2f})"
-        print(f"Rate {lr}: cohort - alone {points}; within {SIMILAR}: {decide(d.low, d.high, SIMILAR, 'equivalence')}")
+        print(f"Rate {lr}: cohort - alone {points}; within {near}: {decide(d.low, d.high, near, 'equivalence')}")
 
 
 if __name__ == "__main__":
