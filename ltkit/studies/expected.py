@@ -33,13 +33,9 @@ def _words(low: float, high: float, unit: str) -> str:
         return "nothing"
     if low == high:
         return f"{low:g}{unit}"
-    return (
-        f"above {low:g}{unit}"
-        if high == INF
-        else f"below {high:g}{unit}"
-        if low == -INF
-        else f"{low:g} to {high:g}{unit}"
-    )
+    if high == INF:
+        return f"above {low:g}{unit}"
+    return f"below {high:g}{unit}" if low == -INF else f"{low:g} to {high:g}{unit}"
 
 
 def _inside(found: Estimate, low: float, high: float) -> str:
