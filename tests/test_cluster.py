@@ -97,8 +97,8 @@ class Watched(Progress):
 
     at, act, epochs_told = 10**9, None, 0
 
-    def epoch(self, networks, accuracy):
-        super().epoch(networks, accuracy)
+    def epoch(self, networks, accuracy, earlier=0):
+        super().epoch(networks, accuracy, earlier)
         type(self).epochs_told += networks
         if type(self).act and self.done_epochs >= self.at:
             act, type(self).act = type(self).act, None

@@ -5,9 +5,10 @@ import torch
 from safetensors.torch import load
 
 from ltkit.errors import UserError
-from ltkit.lab import material
+from ltkit.lab import Lab, material
+from ltkit.lab import lab as lab_module
 from ltkit.prune import tickets
-from ltkit.spec import From, Init, Magnitude, Network, Recipe, Run
+from ltkit.spec import From, Init, Magnitude, Network, Recipe, Run, Task
 from ltkit.store import files
 from ltkit.train import Cohort, train
 from ltkit.train.schedule import factor
@@ -344,3 +345,23 @@ def test_origin_and_starts_of_a_chain(plain, lab):
     fresh = plain.replace(start=Init(seed=3))
     lab.run([fresh])
     assert not torch.equal(lab.weights(fresh, 0)["fc1.weight"], lab.weights(plain, 0)["fc1.weight"])
+
+
+def test_the_time_left_counts_only_what_is_left(tmp_path, monkeypatch):
+    """Killed in its fourth of six epochs, a training is taken up after the third: three epochs are left, not six."""
+    seen: list[tuple[int, int]] = []
+
+    class Watched(lab_module.Progress):
+        def epoch(self, networks: int, accuracy: float, earlier: int = 0) -> None:
+            super().epoch(networks, accuracy, earlier)
+            seen.append((self.done_epochs, self.epochs))
+            if len(seen) == 4:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(lab_module, "Progress", Watched)
+    run = Run(task=Task(), network=LENET, recipe=Recipe(lr=0.1, epochs=6, batch_size=512))
+    lab = Lab(tmp_path, workers=1, progress=False, save_seconds=0.0)
+    with pytest.raises(KeyboardInterrupt):
+        lab.run([run])
+    lab.run([run])
+    assert seen == [(1, 6), (2, 6), (3, 6), (4, 6), (1, 3), (2, 3), (3, 3)]

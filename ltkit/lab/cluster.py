@@ -135,8 +135,8 @@ def _device(address: str, process: int) -> str:
 
 
 def _hear(to: Session, event: tuple[Any, dict[str, Any]]) -> None:
-    for networks, accuracy in event[1]["epochs"]:
-        to.bar.epoch(networks, accuracy)
+    for epoch in event[1]["epochs"]:
+        to.bar.epoch(*epoch)
 
 
 def _tell(failed: dict[int, BaseException], cohorts: Sequence[list[Work]], of: dict[str, int]) -> None:
@@ -204,11 +204,11 @@ class Told:
         from distributed import get_worker
 
         self.worker, self.topic = get_worker(), topic
-        self.epochs: list[tuple[int, float]] = []
+        self.epochs: list[tuple[int, float, int]] = []  # of `epoch`
         self.told = time.monotonic()
 
-    def epoch(self, networks: int, accuracy: float) -> None:
-        self.epochs.append((networks, accuracy))
+    def epoch(self, networks: int, accuracy: float, earlier: int = 0) -> None:
+        self.epochs.append((networks, accuracy, earlier))
         if time.monotonic() - self.told > TELL_SECONDS:
             self.close()
 

@@ -22,10 +22,11 @@ from .. import models
 from ..errors import UserError
 from ..models.cost import multiplications
 from ..prune.masks import Mask
-from ..spec import From, Gradual, Run
+from ..spec import Gradual, Run
 from ..store import Damaged, open_store
 from ..train import Job, Outcome, Trace, cohort_key, train
 from ..train.device import can_compile, keep_memory, pick
+from ..train.job import resume_epoch
 from ..train.schedule import clock
 from . import material, record, state, traces
 from .cluster import HERE, Cluster, order_of
@@ -181,8 +182,7 @@ class Lab:
         return {**there, "save_seconds": self.save_seconds, "collapse": self.collapse}
 
     def _epochs(self, work: Work) -> int:
-        first = work.run.start.resume if isinstance(work.run.start, From) else 0
-        return max(1, (work.until or work.run.recipe.epochs or 1) - first)
+        return max(1, (work.until or work.run.recipe.epochs or 1) - resume_epoch(work.run))
 
     def _train(self, cohort: Sequence[Work], alike: int, session: Session) -> None:
         trace = session.trace
@@ -202,9 +202,12 @@ class Lab:
         saved = state.path(self.store.path, jobs, cohort[0].until)
         outcomes: list[Outcome] = []
         worth = self._worth_compiling(jobs[0].run, alike)
+        expected = 1 + resume_epoch(jobs[0].run)  # the next epoch to hear of: a later one comes if a state is taken up
 
         def tick(epoch: int, of: int, accuracy: float) -> None:
-            session.bar.epoch(len(jobs), accuracy)
+            nonlocal expected
+            session.bar.epoch(len(jobs), accuracy, epoch - expected)
+            expected = epoch + 1
             if session.stop.is_set() and epoch < of:
                 raise Stopped
 

@@ -28,10 +28,12 @@ class Progress:
         self.bar = tqdm(total=epochs, unit="epoch", disable=not show or self.lines, leave=False)
         self.bar.set_description(f"0/{runs} runs")
 
-    def epoch(self, networks: int, accuracy: float) -> None:
-        """One more epoch of a cohort of so many networks."""
+    def epoch(self, networks: int, accuracy: float, earlier: int = 0) -> None:
+        """One more epoch of a cohort of so many networks, after so many `earlier` ones that needn't be done again."""
         with self.lock:
             self.done_epochs += networks
+            self.epochs -= earlier * networks
+            self.bar.total = self.epochs
             self.bar.update(networks)
             self.bar.set_postfix_str(f"training accuracy {accuracy:.1f} %", refresh=False)
             now = time.monotonic()

@@ -13,8 +13,8 @@ from .lease import Leases
 class Ears(Protocol):
     """Who hears how far the training is: a `Progress`, or what tells one elsewhere."""
 
-    def epoch(self, networks: int, accuracy: float) -> None:
-        """One more epoch of a cohort of so many networks."""
+    def epoch(self, networks: int, accuracy: float, earlier: int = 0) -> None:
+        """One more epoch of a cohort of so many networks, after so many `earlier` ones that needn't be done again."""
 
     def finished(self, runs: int) -> None:
         """So many more runs are in the store."""
