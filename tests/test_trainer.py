@@ -13,6 +13,7 @@ from torch import nn
 from ltkit import data, models
 from ltkit.errors import UserError
 from ltkit.lab.material import frame
+from ltkit.models.plain import torch_module
 from ltkit.prune import masks
 from ltkit.prune.distribution import random_mask
 from ltkit.seeds import generator
@@ -207,9 +208,12 @@ def test_a_compiled_step_equals_an_eager_one(tiny, network):
 # Against a slow reference: an ordinary network, torch.optim, the mask multiplied after each step
 
 
-def ordinary(network, weights):
-    """The same network in torch.nn, its parameters under the same names."""
-    net = nn.Module()
+def ordinary(run, weights):
+    """The same network in torch.nn, its parameters under the same names; a ResNet's layers in the cohort's order."""
+    network, net = run.network, nn.Module()
+    if network.arch not in ("lenet_300_100", "lenet_5"):
+        net = torch_module(network, *frame(run, None), weights).train()
+        return net, net
     if network.arch == "lenet_5":
         for name in ("conv1", "conv2"):
             out, inputs = weights[f"{name}.weight"].shape[:2]
@@ -249,7 +253,7 @@ def batches(run):
 
 def slow_training(run, mask, schedule=None, steps=10):
     recipe = run.recipe
-    net, forward = ordinary(run.network, job_of(run, mask).weights)
+    net, forward = ordinary(run, job_of(run, mask).weights)
     net.double()
     if recipe.optimizer == "adam":
         optimizer = torch.optim.Adam(net.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
@@ -284,6 +288,7 @@ def slow_training(run, mask, schedule=None, steps=10):
         (LENET, {"label_smoothing": 0.3, "weight_decay": 0}, {"flip": True}),
         (LENET_5, {}, {}),
         (LENET_5, {"optimizer": "adam", "lr": 0.01}, {"crop": 1}),
+        (Network(arch="resnet20", width=0.25), {}, {"crop": 1, "flip": True}),
     ],
 )
 def test_a_slow_training_with_torchs_optimizers_gives_the_same_weights(tiny, network, recipe, augmentation):
@@ -421,7 +426,7 @@ def test_metrics_are_counts_of_what_was_seen(tiny):
     outcome = train([job_of(run)], CPU)[0]
     rows = {(row["epoch"], row["split"]): row for row in outcome.metrics}
     assert [rows[e, s]["count"] for e in (1, 2) for s in ("train", "validation", "test")] == [144, 16, 80] * 2
-    _, forward = ordinary(LENET, outcome.weights)
+    _, forward = ordinary(run, outcome.weights)
     dataset = data.load(tiny)
     x = (dataset.test_x / 255 - dataset.mean[:, None, None]) / dataset.std[:, None, None]
     with torch.no_grad():
