@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -18,6 +19,7 @@ import ltkit.lab.lab as module
 from ltkit.cli import _on
 from ltkit.errors import UserError
 from ltkit.lab import Lab, clusters
+from ltkit.lab.cluster import Told, _hear
 from ltkit.lab.progress import Progress
 from ltkit.prune import tickets
 from ltkit.spec import Init, Network, Recipe, Run
@@ -103,6 +105,19 @@ class Watched(Progress):
         if type(self).act and self.done_epochs >= self.at:
             act, type(self).act = type(self).act, None
             act()
+
+
+def test_a_worker_tells_of_epochs_that_a_state_brought_along(monkeypatch):
+    """Two networks of ten epochs, taken up after three: fourteen network-epochs are left, two of them done."""
+    events = []
+    worker = SimpleNamespace(log_event=lambda topic, message: events.append((topic, json.loads(json.dumps(message)))))
+    monkeypatch.setattr("distributed.get_worker", lambda: worker)
+    told, bar = Told("study"), Progress(2, 20, show=False)
+    told.epoch(2, 50.0, 3)
+    told.close()
+    assert [topic for topic, _ in events] == ["study"]
+    _hear(SimpleNamespace(bar=bar), (0.0, events[0][1]))
+    assert (bar.done_epochs, bar.epochs) == (2, 14)
 
 
 @pytest.fixture
