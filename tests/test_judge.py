@@ -151,6 +151,18 @@ def test_diverged_runs_are_counted():
     assert judge(GAP, one(), **AT).verdict == "untested"
 
 
+def test_an_infinite_value_breaks_a_bound_and_leaves_the_rest_open():
+    verdict = judge(BOUND, one(-1.0, np.inf, -2.0), **AT)
+    assert (verdict.verdict, verdict.effect, verdict.reason) == ("refuted", np.inf, None)
+    assert judge(BOUND, one(-np.inf, -1.0), **AT).verdict == "supported"
+    for claim in (GAP, TIE, ORDER):
+        verdict = judge(claim, one(2.0, np.inf, 2.1), **AT)
+        assert (verdict.verdict, verdict.reason) == ("undecided", "1 of 3 values are infinite")
+        assert judge(claim, one(np.inf, np.inf), **AT).verdict == "undecided"
+    refuted = judge(GAP, grid(a=[2.0, np.inf], b=[-2.0, -2.1, -2.2]), **AT)
+    assert (refuted.verdict, refuted.setting) == ("refuted", "LeNet, digits; b")
+
+
 @pytest.mark.parametrize(
     ("cells", "quantifier", "word", "decides"),
     [

@@ -54,13 +54,13 @@ def judge(claim: Claim, table: pd.DataFrame, *, scale: str, setting: str, quanti
     (difference, ordering, trend, existence), |value| ≤ margin (equivalence) or value ≤ 0 (bound). Optional: `cell`, a
     label; `runs`, the names behind a row; `kind` and `margin`, where a compound claim tests a cell its own way.
     `quantifier`: the claim holds in `all` cells, in `any` of them, or there must be only `one`. NaN values (diverged
-    runs) are left out and counted in the reason. For a bound, `low` and `high` are the smallest and largest value.
+    runs) are left out and counted in the reason; an infinite one breaks a bound if it is above, and leaves everything
+    else undecided. For a bound, `low` and `high` are the smallest and largest value.
     """
     rows = _checked(claim, table, quantifier)
     runs = list(dict.fromkeys(name for names in rows.get("runs", ()) for name in _names(names)))
-    finite = rows[np.isfinite(rows["value"])]
-    lost = len(rows) - len(finite)
-    if finite.empty:
+    lost = int(rows["value"].isna().sum())
+    if lost == len(rows):
         reason = f"all {lost} values are NaN (diverged runs)" if lost else "no run tests it"
         return dataclasses.replace(untested(claim, scale, reason), setting=setting, runs=runs)
     cells = [_cell(claim, label, own) for label, own in rows.groupby("cell", sort=False)]
@@ -95,7 +95,7 @@ def untested(claim: Claim, scale: str, reason: str) -> Verdict:
 def _cell(claim: Claim, label: str, rows: pd.DataFrame) -> Cell:
     values = rows["value"].to_numpy(dtype=float)
     kind, margin = str(rows["kind"].iloc[0]), float(rows["margin"].iloc[0])
-    return cell(label, values[np.isfinite(values)], margin, kind, claim.unit)
+    return cell(label, values[~np.isnan(values)], margin, kind, claim.unit)
 
 
 def _checked(claim: Claim, table: pd.DataFrame, quantifier: str) -> pd.DataFrame:

@@ -56,10 +56,14 @@ class Cell:
 
 
 def cell(label: str, values: np.ndarray, margin: float, kind: str, unit: str) -> Cell:
-    """The cell of finite `values`, one a seed."""
-    found = estimate(values)
+    """The cell of `values`, one a seed; none is NaN."""
     if kind == "bound":
         return _bound(label, values)
+    finite = values[np.isfinite(values)]
+    found = estimate(finite)
+    if gone := len(values) - len(finite):
+        said = f"{gone} of {len(values)} values are infinite"
+        return Cell(label, found, margin, "undecided", 1.0, 1.0, -math.inf, -math.inf, said)
     word = decide(found.low, found.high, margin, kind)
     why = None
     if found.n < 2:
@@ -83,7 +87,8 @@ def _bound(label: str, values: np.ndarray) -> Cell:
     if len(values) == 0:
         return Cell(label, estimate(values), 0.0, "undecided", 1.0, 1.0, -math.inf, -math.inf, "no value")
     low, high = float(values.min()), float(values.max())
-    excess = high / max(1.0, float(np.abs(values).max()))  # relative to the values' size, where that is above 1
+    size = float(np.abs(values[np.isfinite(values)]).max(initial=1.0))
+    excess = high / size  # relative to the values' size, where that is above 1
     word = decide(low, excess, 0.0, "bound")
     why = "1 seed, a bound that never fails needs 2" if word == "supported" and len(values) < 2 else None
     word = "undecided" if why else word
