@@ -212,7 +212,9 @@ class Dense(Value):
 
 Prunable = Literal["default", "all", "no_shortcut", "no_first"]  # see ltkit.models.prunable
 # How a mask's weights are shared out over the layers: see ltkit.prune.distribution.
-Distribution = Literal["uniform", "er", "erk", "smart", "balanced", "linear", "cubic", "ascending"]
+Distribution = Literal[
+    "uniform", "er", "erk", "smart", "smart+2", "smart-1", "balanced", "linear", "cubic", "ascending"
+]
 
 
 class _Amount(Value):

@@ -153,6 +153,14 @@ def test_linear_profile_by_hand():
     assert layer_counts(shapes, 79, "balanced") == {"a": 23, "b": 47, "fc": 9}  # 23.33 and 46.67
 
 
+def test_another_depth_in_the_formula_by_hand():
+    """Three layers: r = 12, 6 (smart); 30, 20 as of five; 6, 2 as of two. On 100 and 200 weights, 10 in the rest."""
+    shapes = {"a": (10, 10), "b": (10, 20), "fc": (5, 6)}
+    assert layer_counts(shapes, 49, "smart") == {"a": 20, "b": 20, "fc": 9}  # 40 / 2400 a part
+    assert layer_counts(shapes, 79, "smart+2") == {"a": 30, "b": 40, "fc": 9}  # 70 / 7000
+    assert layer_counts(shapes, 59, "smart-1") == {"a": 30, "b": 20, "fc": 9}  # 50 / 1000
+
+
 def test_squares_of_the_depth_by_hand():
     """linear / l²: 3 and 1/2 on 100 and 200: 80 / 400 = 0.2 a part, 60 and 20; balanced stays as it is."""
     shapes = {"a": (10, 10), "b": (10, 20), "fc": (5, 6)}
@@ -166,7 +174,7 @@ def test_a_full_layers_surplus_goes_to_the_next_ones():
     assert layer_counts(shapes, 84, "linear") == {"a": 10, "b": 10, "c": 61, "fc": 3}
 
 
-@pytest.mark.parametrize("profile", ["smart", "balanced", "linear", "cubic"])
+@pytest.mark.parametrize("profile", ["smart", "smart+2", "smart-1", "balanced", "linear", "cubic"])
 @pytest.mark.parametrize("vgg", [False, True])
 def test_decreasing_profiles_keep_any_count_between_their_bounds(profile, vgg):
     """Every count from the classifier's share (3) to all but 0.7 of it (71 + 3), exactly."""

@@ -96,10 +96,10 @@ HURT = {"rearranged": 4.0, "reinit": 5.0, "weights": 3.0, "halved": 2.0, "invert
 LEVEL = {"initial": 90.0, "random": 90.05, "partial": 94.0, "hybrid": 95.0}
 
 
-def made(seeds=5, spread=0.02, also=lambda labels: 0.0):
+def made(seeds=5, spread=0.02, also=lambda labels: 0.0, **change):
     """The quick grid, where only methods that prune trained weights are hurt, and uniform random is worst."""
     draw, rows, counts = np.random.default_rng(0), [], []
-    given = QUICK.replace(seeds=tuple(range(seeds)))
+    given = QUICK.replace(seeds=tuple(range(seeds)), **change)
     for labels, run in sanity_checks.grid(given):
         kind = METHODS.get(labels["method"], "dense")
         value = LEVEL.get(kind, 96.0) - (3 if labels["method"] in ("random", "balanced", "ascending") else 0)
@@ -109,7 +109,7 @@ def made(seeds=5, spread=0.02, also=lambda labels: 0.0):
         value += also(labels)
         rows.append({**labels, "accuracy": value + draw.normal(0, spread), "outcome": "finished", "run": run.name})
         for number, size in enumerate((100, 50), start=1):
-            layer = {"layer": f"fc{number}.weight", "number": number, "kept": 10 * number, "size": size}
+            layer = {"layer": f"fc{number}.weight", "number": number, "kept": 10 * number, "size": size, "units": 40}
             counts.append({**labels, **layer, "run": run.name})
     return given, pd.DataFrame(rows), pd.DataFrame(counts)
 
@@ -120,7 +120,7 @@ def test_a_table_made_after_the_paper_supports_it():
     assert list(words) == [claim.id for claim in SANITY_CHECKS]
     supported = {"B1", "B2", "B3", "B4a", "B4b", "B5", "B7", "B8a", "B8b", "B8c", "B9a", "B9b", "B10", "B11"}
     assert {claim for claim, word in words.items() if word == "supported"} == supported | {"B6"}
-    assert words["B12"] == "undecided"  # no layer is emptier than another
+    assert words["B12"] == "untested"  # quick has no density of .02
 
 
 def test_a_table_made_against_the_paper_refutes_it():
@@ -132,18 +132,42 @@ def test_a_table_made_against_the_paper_refutes_it():
 
 def test_collapse_is_told_from_information():
     """B12: the worst of a seed's arms is the one whose emptiest layer is empty."""
-    given, table, layers = made()
+    given, table, layers = made(contrast_densities=(0.02,))
     name = "vgg11*0.125"
+    full = {v.claim: v for v in sanity_checks_claims.verdicts(given, table, layers.assign(kept=layers["kept"] + 50))}
+    assert full["B12"].verdict == "refuted"  # accuracy has gaps, and no layer is nearly empty
+    assert full["B12"].setting.endswith("fewer weights than units in the least accurate arm")
     where = (table["network"] == name) & (table["method"] == "snip") & (table["check"] == "corrupted")
     table.loc[where, "accuracy"] = 10.0
     layers.loc[layers["run"].isin(table.loc[where, "run"]) & (layers["number"] == 2), "kept"] = 0
     found = {v.claim: v for v in sanity_checks_claims.verdicts(given, table, layers)}
     assert found["B12"].verdict == "supported"
-    assert found["B12"].effect == pytest.approx(np.log10(11))
+    assert found["B12"].effect == pytest.approx(np.log10(11))  # the other cell has log10 of 40
+    assert "a layer is empty in 5 of 15 masks" in found["B12"].setting
+    table.loc[where & (table["seed"] == 4), "accuracy"] = np.nan
+    lost = {v.claim: v for v in sanity_checks_claims.verdicts(given, table, layers)}["B12"]
+    assert (lost.verdict, lost.n) == ("supported", 4)
+    assert "2 of 10 values are NaN" in lost.reason
     told = sanity_checks_claims.collapsed(layers)
     assert told[["network", "method", "check", "layers", "runs", "of"]].to_numpy().tolist() == [
         [name, "snip", "corrupted", "fc2.weight", 5, 5]
     ]
+
+
+def test_an_empty_layer_is_no_fall_of_accuracy():
+    """B11 leaves its pairs out, B10 names them."""
+    given, table, layers = made()
+    smart = table.loc[(table["method"] == "smart") & (table["density"] == 0.014), ["run", "seed"]].set_index("seed")
+    for seeds, word, said in ((4, "supported", "2 pairs left out"), (0, "untested", "every pair has an empty layer")):
+        empty = layers["run"].isin(smart.loc[seeds:, "run"]) & (layers["number"] == 1)
+        hollow = layers.assign(kept=layers["kept"].mask(empty, 0))
+        found = {v.claim: v for v in sanity_checks_claims.verdicts(given, table, hollow)}["B11"]
+        assert (found.verdict, found.n) == (word, seeds)
+        assert said in (found.setting or found.reason)
+    inverted = layers["check"] == "inverted"
+    hollow = layers.assign(kept=layers["kept"].mask(inverted & (layers["method"] == "synflow"), 0))
+    found = {v.claim: v for v in sanity_checks_claims.verdicts(given, table, hollow)}["B10"]
+    assert "inverted masks with an empty layer: synflow's in 5 of 5 at density 0.1;" in found.setting
 
 
 def test_margins_are_those_of_the_sheet_and_larger_when_very_sparse():

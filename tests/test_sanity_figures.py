@@ -149,8 +149,8 @@ def test_names_are_those_of_the_study():
     kinds["partially trained and hybrid"] = {"partial", "hybrid"}
     for kind, methods in KINDS.items():
         assert {asked.METHODS[name] for name in methods} == kinds[kind]
-        assert len({LOOKS[name].color for name in methods}) == len(methods)
-        assert len({LOOKS[name].marker for name in methods}) == len(methods)
+        assert len({(LOOKS[name].color, LOOKS[name].line) for name in methods}) == len(methods)
+        assert len({(LOOKS[name].color, LOOKS[name].marker) for name in methods}) == len(methods)
     assert len({look.label for look in LOOKS.values()}) == len(LOOKS)
 
 

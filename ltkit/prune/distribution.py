@@ -2,6 +2,7 @@
 
 uniform, er, erk                            gradient_flow.md section 2 and P7
 smart, balanced, linear, cubic, ascending   sanity_checks.md section 2: prescribed profiles over the depth
+smart+2, smart-1                            smart with two layers more, one fewer in its formula (claim B7)
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 # Density of layer `at` = 1 ... depth - 1, up to a common factor; layer `depth`, the classifier, has one of its own.
 PROFILES: dict[str, Callable[[int, int], int]] = {
     "smart": lambda at, depth: (depth - at + 1) ** 2 + (depth - at + 1),
+    "smart+2": lambda at, depth: (depth - at + 3) ** 2 + (depth - at + 3),
+    "smart-1": lambda at, depth: (depth - at) ** 2 + (depth - at),
     "balanced": lambda at, depth: 1,
     "linear": lambda at, depth: depth - at + 1,
     "cubic": lambda at, depth: (depth - at + 1) ** 3,

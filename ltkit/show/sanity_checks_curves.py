@@ -32,6 +32,7 @@ KINDS = {
         **{"random": "random (uniform)", "smart": "random (smart)", "balanced": "random (balanced)"},
         **{"linear": "random (linear)", "cubic": "random (cubic)", "ascending": "random (ascending)"},
         **{"er": "random (ER)", "erk": "random (ERK)"},
+        **{"smart+2": "random (smart, L+2)", "smart-1": "random (smart, L−1)"},
     },
 }
 LOOKS = {name: nth(number, text) for kind in KINDS.values() for number, (name, text) in enumerate(kind.items())}

@@ -91,8 +91,9 @@ def arm(name: str) -> Look:
 
 
 def nth(number: int, label: str) -> Look:
-    """The look of one of several things without a colour of their own, like networks."""
-    return Look(label, CYCLE[number % len(CYCLE)], MARKERS[number % len(MARKERS)])
+    """The look of one of several things without a colour of their own, like networks; a second eight has other pairs of both."""
+    again, at = divmod(number, len(CYCLE))
+    return Look(label, CYCLE[at], MARKERS[(at + again) % len(MARKERS)], "--" if again else "-")
 
 
 @dataclass(frozen=True)

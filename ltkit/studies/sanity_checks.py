@@ -130,13 +130,12 @@ def collect(params: Params, lab: Lab) -> pd.DataFrame:
 def layers(params: Params, lab: Lab) -> pd.DataFrame:
     """How many weights each layer of each mask keeps: a row a layer, with the labels of `grid`.
 
-    Columns: the labels, layer, number (1 is the first), kept, size.
+    Columns: the labels, layer, number (1 is the first), kept, size, units (neurons or channels that it feeds).
     """
     rows = []
     for labels, run in grid(params):
         for number, (layer, mask) in enumerate(lab.mask(run).items(), start=1):
-            kept = counts({layer: mask})[layer]
-            rows.append(
-                {**labels, "layer": layer, "number": number, "kept": kept, "size": mask.numel(), "run": run.name}
-            )
+            kept, units = counts({layer: mask})[layer], len(mask)
+            of = {"layer": layer, "number": number, "kept": kept, "size": mask.numel(), "units": units}
+            rows.append({**labels, **of, "run": run.name})
     return pd.DataFrame(rows)

@@ -5,9 +5,10 @@ Nothing here trains: the input is the table of `sanity_checks.collect` and the c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ..verdict import SANITY_CHECKS, Claim, Verdict, estimate
@@ -18,6 +19,7 @@ from .tables import gap, pick
 MARGIN = 0.3  # accuracy points (sanity_checks.md section 2)
 SPARSE, SPARSE_MARGIN = 0.05, 0.6  # below this density the sheet asks for a larger margin without a number: twice
 EXTREME = 0.014  # claim B11 speaks of densities up to here
+EDGE = 0.02  # and claim B12 of this one
 AT_INIT = ("snip", "grasp", "synflow", "magnitude")
 INITIAL = ("snip", "grasp", "lt")  # the paper's initial tickets
 AFTER = "lr_rewinding"  # magnitude pruning after training: the positive control
@@ -44,6 +46,10 @@ class Evidence:
     def places(self) -> Iterator[tuple[str, float]]:
         """Each network with each of its densities."""
         yield from ((name, density) for name in self.names for density in self.params.densities_of(name))
+
+    def with_empty_layer(self) -> set[str]:
+        """The runs whose masks leave nothing of some layer."""
+        return set(self.layers.loc[self.layers["kept"] == 0, "run"])
 
     def differences(self, pairs: Iterable[tuple[str, str, str, str]], *, sign: int = 1, extreme: bool = False) -> Cells:
         """A cell for each network, density and pair (method, check, method, check): first minus second, by seed.
@@ -108,7 +114,8 @@ def _b6(e: Evidence, claim: Claim) -> Verdict | str:
 
 
 def _b7(e: Evidence, claim: Claim) -> Verdict | str:
-    return _judge(e, claim, e.differences([("smart", "none", other, "none") for other in ("linear", "cubic")]))
+    others = ("linear", "cubic", "smart+2", "smart-1")
+    return _judge(e, claim, e.differences([("smart", "none", other, "none") for other in others]))
 
 
 def _harmless(check: str) -> Callable[[Evidence, Claim], Verdict | str]:
@@ -134,33 +141,50 @@ def _b9b(e: Evidence, claim: Claim) -> Verdict | str:
 
 
 def _b10(e: Evidence, claim: Claim) -> Verdict | str:
-    return _judge(e, claim, e.differences([(method, "none", method, "inverted") for method in AT_INIT]))
+    empty = collapsed(e.layers[e.layers["check"] == "inverted"])
+    told = [f"{row.method}'s in {row.runs} of {row.of} at density {row.density:g}" for row in empty.itertuples()]
+    words = f"inverted masks with an empty layer: {', '.join(told)}" if told else ""
+    return _judge(e, claim, e.differences([(method, "none", method, "inverted") for method in AT_INIT]), words)
 
 
 def _b11(e: Evidence, claim: Claim) -> Verdict | str:
-    pairs = [(method, "none", "smart", "none") for method in ("imp", AFTER)]
-    cells = [cell.assign(margin=claim.threshold) for cell in e.differences(pairs, extreme=True)]
-    return _judge(e, claim, cells, needs=f"no density of {EXTREME} or less in this scale's grid")
+    """Where a layer keeps nothing, the fall is no sign of what was learned: such pairs are left out."""
+    pairs, empty = [(method, "none", "smart", "none") for method in ("imp", AFTER)], e.with_empty_layer()
+    cells = e.differences(pairs, extreme=True)
+    kept = [cell[[empty.isdisjoint(names) for names in cell["runs"]]].assign(margin=claim.threshold) for cell in cells]
+    smart = e.table[(e.table["method"] == "smart") & (e.table["density"] <= EXTREME)]
+    out = sum(map(len, cells)) - sum(map(len, kept))
+    where = [f"smart reaches {smart['accuracy'].min():.0f} to {smart['accuracy'].max():.0f} %"]
+    where += [f"{out} pairs left out for an empty layer"] if out else []
+    needs = "every pair has an empty layer" if out else f"no density of {EXTREME} or less in this scale's grid"
+    return _judge(e, claim, kept, *where, needs=needs)
 
 
 def _b12(e: Evidence, claim: Claim) -> Verdict | str:
-    cells = []
-    for name in e.names:
-        if not name.startswith("vgg"):
-            continue
-        density = min(e.params.check_densities_of(name))
+    fewest, cells, arms, empty = emptiest(e.layers).set_index("run"), [], 0, 0
+    for name, density in e.places():
         rows = pick(e.table, network=name, density=density, method="snip")
-        rows = rows[rows["check"].isin(("none", "rearranged", "corrupted"))].dropna(subset="accuracy")
-        if rows["check"].nunique() < 2:
+        rows = rows[rows["check"].isin(("none", "rearranged", "corrupted"))]
+        if not name.startswith("vgg") or density > EDGE or rows["check"].nunique() < 2:
             continue
-        room = emptiest(e.layers).set_index("run")["kept"]
-        seeds = []
-        for seed, own in rows.groupby("seed"):
-            own = own.sort_values("accuracy", kind="stable")
-            fewest = np.log10(1 + room.reindex([own["run"].iloc[-1], own["run"].iloc[0]]).to_numpy(dtype=float))
-            seeds.append({"seed": seed, "value": fewest[0] - fewest[1], "runs": tuple(own["run"])})
-        cells.append(pd.DataFrame(seeds).assign(cell=f"{name}, density {density:g}"))
-    return _judge(e, claim, cells, needs="needs a VGG network with SNIP, rearranged and corrupted")
+        arms, empty = arms + len(rows), empty + int(rows["run"].isin(e.with_empty_layer()).sum())
+        found = [_collapse(seed, own, fewest) for seed, own in rows.groupby("seed")]
+        place = f"{name}, density {density:g}"
+        cells.append(pd.DataFrame(found).assign(cell=f"{place}: fewer weights than units in the least accurate arm"))
+        cells.append(cells[-1].assign(value=cells[-1]["apart"], cell=f"{place}: most - least accurate arm"))
+    needs = f"needs a VGG network with SNIP, rearranged and corrupted at a density of {EDGE} or less"
+    return _judge(e, claim, cells, f"a layer is empty in {empty} of {arms} masks", needs=needs)
+
+
+def _collapse(seed: Any, arms: pd.DataFrame, fewest: pd.DataFrame) -> dict[str, Any]:
+    """Of one seed: how far the least accurate arm's emptiest layer is below its units (`value`) and below that of the
+    most accurate arm (`apart`), in powers of ten. NaN where an arm diverged."""
+    ranked = arms.sort_values("accuracy", kind="stable")["run"]
+    least, most = fewest.loc[ranked.iloc[0]], fewest.loc[ranked.iloc[-1]]
+    kept, more = (math.log10(1 + layer["kept"]) for layer in (least, most))
+    sound = 0.0 if arms["accuracy"].notna().all() else math.nan
+    value, apart = math.log10(least["units"]) - kept + sound, more - kept + sound
+    return {"seed": seed, "value": value, "apart": apart, "runs": tuple(ranked)}
 
 
 def _length(e: Evidence) -> str:

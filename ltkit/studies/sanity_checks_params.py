@@ -19,6 +19,7 @@ METHODS = {
     **dict.fromkeys(("weight_rewinding", "lr_rewinding"), "partial"),
     **dict.fromkeys(("hybrid", "hybrid_uniform", "hybrid_erk"), "hybrid"),
     **dict.fromkeys(("random", "smart", "balanced", "linear", "cubic", "ascending", "er", "erk"), "random"),
+    **dict.fromkeys(("smart+2", "smart-1"), "random"),
 }
 CHECKS = ("corrupted", "labels", "pixels", "rearranged", "reinit", "inverted", "weights", "halved", "shortened")
 PRETRAINED = ("lt", "imp", "weight_rewinding", "lr_rewinding", "hybrid", "hybrid_uniform", "hybrid_erk")

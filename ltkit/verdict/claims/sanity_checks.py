@@ -98,8 +98,9 @@ SANITY_CHECKS: tuple[Claim, ...] = (
         margin=0.3,
         published="mostly within ±0.63 (one layer fewer in the formula), but −1.20 and −0.83 on ResNet-32, CIFAR-100",
         published_mark="replication",
-        note="Value: smart ratio − other, a cell each for linear, cubic and two layers more or fewer. On VGG the "
-        "factor 1/l² makes the shape, whatever the rest.",
+        note="Value: smart ratio − other, a cell each for linear, cubic, two layers more and one fewer in its formula "
+        "(two fewer leave nothing of the last layer before the classifier). On VGG the factor 1/l² makes the shape, "
+        "whatever the rest.",
     ),
     Claim(
         "B8a",
@@ -174,7 +175,7 @@ SANITY_CHECKS: tuple[Claim, ...] = (
         published="direction only",
         published_mark="replication",
         note="Value: learned − random. Only 'far' is said: the margin is ltkit's, ten times that of the other claims. "
-        "It bounds B3. Rule out an empty layer first.",
+        "It bounds B3. Pairs with an empty layer are left out.",
     ),
     Claim(
         "B12",
@@ -184,8 +185,8 @@ SANITY_CHECKS: tuple[Claim, ...] = (
         unit="log10 of the ratio",
         published="89.56, 88.41, 49.13 (original, rearranged, corrupted; CIFAR-10), 14.03 (original; CIFAR-100)",
         published_mark="replication",
-        note="Value: log10 of (1 + weights of the emptiest layer), in the most minus in the least accurate of the "
-        "seed's three arms; above 0 says that accuracy goes with the emptiest layer. Report how many of 5 or more "
-        "seeds collapse.",
+        note="Two cells, of the weights that the emptiest layer keeps, in powers of ten: how far they are below the "
+        "layer's units in the least accurate of the seed's three arms (fewer than units is nearly empty, which is "
+        "ltkit's: some unit then has no input), and below those of the most accurate arm. Densities up to .02.",
     ),
 )
