@@ -72,13 +72,13 @@ IDS = {
 
 # The same for the other papers, by kind and margin; a factor is the log10 of it.
 RULES = {
-    ("equivalence", 0.0): "C6 L2",
     ("equivalence", 0.005): "E4b E5b E8",
     ("equivalence", 0.05): "C13 D15",
     ("equivalence", 0.1): "D8 D10",
+    ("equivalence", 0.2): "L2",
     ("equivalence", 0.3): "B1 B2 B7 D20 F10",
     ("equivalence", 0.5): "E2a",
-    ("equivalence", 1.0): "C1 C7 C8 D2",
+    ("equivalence", 1.0): "C1 C6 C7 C8 D2",
     ("equivalence", 2.0): "C15 C18 L1 L3",
     ("equivalence", 3.0): "F7",
     ("difference", -0.5): "C10 E6b E6c",

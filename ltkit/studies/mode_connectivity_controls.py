@@ -26,8 +26,9 @@ def controls(params: Params, table: pd.DataFrame, barriers: pd.DataFrame, distan
         place = e.place(stable, e.level, name)
         rows += control(f"{place}: tickets are stable", e.instability(stable, name=name), high=STABLE)
         if angles(e) is None:
-            apart = e.distance("repelled", stable, e.level - 1, e.level, name)
-            rows += control(f"{place}: repelled from the round before", apart, PUSHED)
+            for earlier in range(e.level):
+                apart = e.distance("repelled", stable, earlier, e.level, name)
+                rows += control(f"{place}: repelled from {f'round {earlier}' if earlier else 'dense'}", apart, PUSHED)
         if unstable is not None:
             place = e.place(unstable, e.level, name)
             rows += control(f"{place}: tickets are unstable", e.instability(unstable, name=name), STABLE)

@@ -98,6 +98,18 @@ class Evidence:
             if f"{setting}/{word}" in self.params.settings and setting not in (self.stable, self.unstable):
                 yield setting, f"{setting}/{word}"
 
+    def restless(self, setting: str) -> bool:
+        """Whether tickets at a setting aren't stable."""
+        return bool(self.instability(setting)["value"].mean() >= STABLE)
+
+    def pushed(self, setting: str, level: int, name: str | None = None) -> float:
+        """How far a repelled round is from that earlier one, dense or ticket, to which it is closest; NaN without one.
+
+        In right angles, the mean over seeds.
+        """
+        apart = [self.distance("repelled", setting, a, level, name)["value"].mean() for a in range(level)]
+        return float(np.min(apart)) if apart else float("nan")
+
     def amiss(self, role: str, name: str | None = None) -> str | None:
         """Why training at the setting that is to be stable (unstable) isn't so; None where it is."""
         name = name or self.name
@@ -134,7 +146,7 @@ def minus(a: Rows, b: Rows, label: str) -> Rows:
 
 def lenet(name: str) -> bool:
     """Whether the paper calls a network stable at every batch size."""
-    return name.startswith("lenet")
+    return name.startswith("lenet_300_100")
 
 
 def angles(e: Evidence) -> str | None:
