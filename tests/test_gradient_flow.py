@@ -147,6 +147,8 @@ def test_traces_are_of_first_twins_that_claims_speak_of():
     few = labels[labels["density"] == 0.05]
     assert sorted(few["method"]) == ["rigl", "rigl_inverted", "set"]
     assert QUICK.trace.snapshots == (10,)
+    same = pd.DataFrame([labels for labels, _ in study.traced(QUICK.replace(spectra_density=QUICK.density))])
+    assert set(same.loc[same["method"] == "rigl", "distribution"]) == {"pruned", QUICK.layouts[0]}
 
 
 def test_the_small_dense_network_has_the_sparse_ones_parameters(quick):

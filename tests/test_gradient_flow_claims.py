@@ -231,6 +231,31 @@ def test_a_plateau_that_nobody_leaves_tests_nothing(paper):
     assert "never left: scratch in 5, tickets in 0 of 5 seeds" in told.setting
 
 
+def test_what_begins_without_a_plateau_is_said_to(paper):
+    high = paper.traces.copy()
+    high.loc[(high["method"] == "lt") & (high["share"] == 0), "gradient_norm"] = 0.3
+    told = verdict(QUICK, replace(paper, traces=high), "D6")
+    assert (told.verdict, told.effect) == ("supported", pytest.approx(0.1 * 11_719))
+    assert "above it from the first step: scratch in 0, tickets in 5 seeds" in told.setting
+
+
+def test_the_rise_and_its_prediction_are_of_the_same_updates(paper):
+    """D9: both are of the paper's first 1000 steps, so gains of later updates change nothing."""
+    told = verdict(QUICK, paper, "D9").setting
+    late = paper.traces.assign(gain=paper.traces["gain"].where(paper.traces["share"] < 0.2, 1e6))
+    assert verdict(QUICK, replace(paper, traces=late), "D9").setting == told
+    assert "RigL's rise +0." in told
+
+
+def test_draws_without_any_signal_are_counted(paper):
+    silent = paper.signals.copy()
+    here = (silent["sparsity"] == 0.98) & (silent["init"] == "dense_glorot") & (silent["seed"] == 0)
+    silent.loc[here & (silent["mask"] == "uneven"), "sd"] = 0.0
+    told = verdict(QUICK, replace(paper, signals=silent), "D1").setting
+    assert "no signal at all in 1 of 10 at s = 0.98, taken as 1e-12" in told
+    assert "no signal" not in verdict(QUICK, paper, "D1").setting
+
+
 @pytest.mark.parametrize(
     ("change", "name", "says"),
     [

@@ -234,8 +234,9 @@ def traced(params: Params, root: str | None = None) -> list[Labelled]:
     main = params.layouts[0]
 
     def wanted(labels: dict[str, Any]) -> bool:
-        if labels["method"] in UPDATING and labels["density"] == params.spectra_density:
-            return labels["distribution"] == "pruned"
+        told = (labels["method"] in UPDATING, labels["density"], labels["distribution"])
+        if told == (True, params.spectra_density, "pruned"):
+            return True
         if labels["twin"] or labels["density"] not in (1.0, params.density):
             return False
         if labels["method"] == "scratch":

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..verdict import GRADIENT_FLOW, Claim, Verdict, estimate, judge
 from .answers import answered, judged
-from .gradient_flow_evidence import UNTRAINED, VALUES, Evidence, Tables, by_seed, log10, minus
+from .gradient_flow_evidence import UNTRAINED, VALUES, Evidence, Tables, log10, minus
 from .gradient_flow_measures import Rows
 from .gradient_flow_params import PAPER_STEPS, Params
 from .tables import gap
@@ -57,7 +57,8 @@ def _d1(e: Evidence, claim: Claim) -> Verdict | str:
     falls = {i: minus(e.logits(0.0, i), e.logits(0.98, i), i) for i in MASKED}
     even = minus(e.logits(0.0, "dense_he", "uniform"), e.logits(0.98, "dense_he", "uniform"))
     both = minus(e.logits(0.0, "dense_he"), e.logits(0.0, "dense_glorot"))
-    told = (f"He is {_mean(both)} above Glorot at s = 0", f"even masks under He: {_mean(even)}")
+    told = [f"He is {_mean(both)} above Glorot at s = 0", f"even masks under He: {_mean(even)}"]
+    told += [silent] if (silent := e.silent(0.98, MASKED)) else []
     return _signal(e, claim, list(falls.values()), *told, needs="needs sparsities 0 and .98")
 
 
@@ -124,8 +125,10 @@ def _d6(e: Evidence, claim: Claim) -> Verdict | str:
         return f"neither the ticket nor scratch training ever has G above {LEFT}"
     never = int((scratch["value"] == PAPER_STEPS).sum()), int((ticket["value"] == PAPER_STEPS).sum())
     told = f"never left: scratch in {never[0]}, tickets in {never[1]} of {len(ticket)} seeds" if any(never) else ""
+    above = [int((own["value"] == 0).sum()) for own in (scratch, ticket)]
+    begun = f"above it from the first step: scratch in {above[0]}, tickets in {above[1]} seeds" if any(above) else ""
     scaled = f"steps as of {PAPER_STEPS:,} in all"
-    return _judge(e, claim, [minus(scratch, ticket)], _density(e), f"both from {e.own}", scaled, told)
+    return _judge(e, claim, [minus(scratch, ticket)], _density(e), f"both from {e.own}", scaled, told, begun)
 
 
 def _d7(e: Evidence, claim: Claim) -> Verdict | str:
@@ -164,9 +167,11 @@ def _d9(e: Evidence, claim: Claim) -> Verdict | str:
     main = e.params.layouts[0]
     cell = minus(e.early("rigl"), e.early("set"), factor=2.0)
     other = minus(e.early("rigl", distribution=main), e.early("set", distribution=main), factor=2.0)
-    gain = by_seed((rows := e.rises("rigl")).assign(value=np.hypot(rows["gradient_norm"], rows["gain"] ** 0.5)))
-    predicted = minus(gain, by_seed(rows.assign(value=rows["gradient_norm"])))
-    told = f"{_mean(other)} from random {main} masks", f"RigL's rise predicted without dropping {_mean(predicted)}"
+    rise, predicted = e.early("rigl"), e.early("rigl", "predicted")
+    told = (
+        f"{_mean(other)} from random {main} masks",
+        f"RigL's rise {_mean(rise)}, predicted without dropping {_mean(predicted)}",
+    )
     return _judge(e, claim, [cell], _density(e), *told)
 
 

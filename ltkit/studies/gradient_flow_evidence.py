@@ -79,19 +79,23 @@ class Evidence:
         return valued(rows, log10(rows["gradient_norm"]))
 
     def rises(self, method: str, **where: Any) -> Rows:
-        """G after minus before each mask update from the scaled start: seed, step, share, gain, rise, run."""
+        """G after minus before each mask update from the scaled start: seed, step, share, rise, predicted, run.
+
+        `predicted` is the rise if weights were only grown: their squared gradients on top of G².
+        """
         where = {"init": "neuron", **where}
         before, after = (self.trace(method, moment, **where) for moment in ("before", "after"))
         both = before.merge(after[["run", "step", "gradient_norm"]], on=["run", "step"], suffixes=("", "_after"))
         both["rise"] = both["gradient_norm_after"] - both["gradient_norm"]
-        return both[["seed", "step", "share", "gain", "gradient_norm", "rise", "run"]]
+        both["predicted"] = np.hypot(both["gradient_norm"], both["gain"] ** 0.5) - both["gradient_norm"]
+        return both[["seed", "step", "share", "rise", "predicted", "run"]]
 
-    def early(self, method: str, **where: Any) -> Rows:
-        """The mean rise of G at the updates in the paper's first 1000 steps, at the first one at least; by seed."""
+    def early(self, method: str, column: str = "rise", **where: Any) -> Rows:
+        """The mean of a column of `rises` in the paper's first 1000 steps, at the first update at least; by seed."""
         rows = self.rises(method, **where)
         edge = max(EARLY / PAPER_STEPS, rows["share"].min() if len(rows) else 0.0)
         rows = rows[rows["share"] <= edge + 1e-9]
-        return by_seed(rows.assign(value=rows["rise"]))
+        return by_seed(rows.assign(value=rows[column]))
 
     def spectrum(self, method: str, step: int, column: str) -> Rows:
         """How `column` of a method's spectra changes at a mask update, by seed."""
@@ -139,6 +143,13 @@ class Evidence:
         """log10 of σ of all logits before training, by seed."""
         rows = pick(self.tables.signals, network=self.name, sparsity=sparsity, init=init, mask=kind)
         return rows.assign(value=log10(rows["sd"].clip(lower=SILENT)), runs=[()] * len(rows))[VALUES[:3]]
+
+    def silent(self, sparsity: float, inits: Iterable[str]) -> str:
+        """In how many of these draws no signal arrives, in words; nothing where it does in all."""
+        rows = pick(self.tables.signals, network=self.name, sparsity=sparsity, mask="uneven")
+        rows = rows[rows["init"].isin(list(inits))]
+        count = int((rows["sd"] <= SILENT).sum())
+        return f"no signal at all in {count} of {len(rows)} at s = {sparsity:g}, taken as {SILENT:g}" if count else ""
 
     def _told(self, rows: Rows, methods: Sequence[str]) -> Rows:
         """One value a seed, with the runs of these methods."""

@@ -313,8 +313,8 @@ GRADIENT_FLOW: tuple[Claim, ...] = (
         margin=-0.3,
         published=0.62,
         published_mark="derived",
-        note="Value: RigL from random − from the ticket's weights, both from the mask that RigL ended with, R50; above "
-        "−0.3 says that the ticket gains less than 0.3.",
+        note="Value: RigL from random − from the ticket's weights, both from the mask that RigL ended with and scaled "
+        "to it, R50; above −0.3 says that the ticket gains less than 0.3.",
     ),
     Claim(
         "D27",
