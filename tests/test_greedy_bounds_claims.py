@@ -242,6 +242,7 @@ def test_a_world_after_the_papers_supports_them(paper):
     assert by_id["F23"].effect == pytest.approx(3, abs=0.2)
     assert "no mobilenet here" in by_id["F15"].setting
     assert "here" not in by_id["F16"].setting
+    assert all("global by the 10 lowest slopes" in by_id[name].setting for name in ("F16", "F17", "F20"))
 
 
 @pytest.mark.parametrize("name", IDS)

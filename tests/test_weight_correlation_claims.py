@@ -126,6 +126,17 @@ def test_the_effects_are_those_put_in(told, claim, effect):
     assert verdict.low <= verdict.effect <= verdict.high
 
 
+def test_the_densities_that_were_tested_are_told(told):
+    assert "iterative masks at densities 0.49, 0.343, weight" in told["E5a"].setting
+    assert "iterative masks at densities 0.49, 0.343, ADMM masks at densities 0.49, 0.24" in told["E6b"].setting
+    rounds = QUICK.replace(
+        rate=0.15, levels=(7, 10), method_levels=(10,), claim_level=10, global_levels=()
+    )  # of the paper scale: .321 and .197
+    e = claims.Evidence(rounds, *(t.assign(level=t["level"].replace({2: 7, 4: 10})) for t in made()))
+    assert claims._dense_enough(e, "admm") == [7, 10]
+    assert claims._dense_enough(e, "iterative") == [7]
+
+
 def arm(*arms, lr=None, masking=None, more=lambda at: True):
     """Is it one of these arms, at this learning rate and kind of mask?"""
     return lambda at: at["arm"] in arms and lr in (None, at["lr"]) and masking in (None, at["masking"]) and more(at)

@@ -208,7 +208,12 @@ def _f16(e: Evidence, claim: Claim) -> Verdict | str:
     cells = [e.lead(name, "global", rule, "before") for name in names for rule in ("local", ORIGINAL)]
     passes = [e.slim(name, "global", "passes")["value"].mean() for name in names]
     counted = f"{np.mean(passes):,.0f} forward passes" if np.isfinite(passes).any() else ""
-    return _judge(e, claim, cells, _place(e), other, counted, needs=UNEQUAL)
+    return _judge(e, claim, cells, _place(e), _asked(e), other, counted, needs=UNEQUAL)
+
+
+def _asked(e: Evidence) -> str:
+    """How the rules that ask the network do it: not as the paper does, and claim F18 says how far from it."""
+    return f"global by the {e.params.shortlist} lowest slopes of a layer"
 
 
 UNEQUAL = "the rules didn't leave networks of the same cost"
@@ -219,7 +224,7 @@ def _f17(e: Evidence, claim: Claim) -> Verdict | str:
     cells = [e.lead(name, "better", rule, "tuned") for name in names for rule in ("local", "global")]
     before = [e.lead(name, "better", rule, "before") for name in names for rule in ("local", "global")]
     said = f"{mean(before)} before tuning" if any(len(cell) for cell in before) else ""
-    return _judge(e, claim, cells, _place(e), other, "fine-tuned", said, needs=UNEQUAL)
+    return _judge(e, claim, cells, _place(e), _asked(e), other, "fine-tuned", said, needs=UNEQUAL)
 
 
 def _f18(e: Evidence, claim: Claim) -> Verdict | str:
@@ -256,7 +261,8 @@ def _f20(e: Evidence, claim: Claim) -> Verdict | str:
     cells = [e.lead(name, "better", "label_loss", "tuned") for name in names]
     before = [e.lead(name, "better", "label_loss", "before") for name in names]
     said = f"{mean(before)} before tuning" if any(len(cell) for cell in before) else ""
-    return _judge(e, claim, cells, _place(e), other, "F: better of local and global", said, needs=UNEQUAL)
+    both = f"F: better of local and global, {_asked(e)}, label loss alike"
+    return _judge(e, claim, cells, _place(e), other, both, said, needs=UNEQUAL)
 
 
 def _f21(e: Evidence, claim: Claim) -> Verdict | str:

@@ -122,7 +122,7 @@ def slopes(found: Rows, groups: Sequence[str] = ()) -> Rows:
     differ within any group have no row.
     """
     rows = []
-    for seed, mine in _finite(found).groupby("seed"):
+    for seed, mine in finite(found).groupby("seed"):
         x, y = _centred(mine, list(groups))
         if (spread := float(x @ x)) > 1e-9:
             runs = tuple(dict.fromkeys(name for names in mine["runs"] for name in names))
@@ -140,7 +140,7 @@ def regression(found: Rows) -> Rows:
     for network, mine in found.groupby("network", sort=False):
         for model, groups in MODELS.items():
             every = estimate(slopes(mine, groups)["value"])
-            x, y = _centred(_finite(mine), ["seed", *groups])
+            x, y = _centred(finite(mine), ["seed", *groups])
             size = math.sqrt(float(x @ x) * float(y @ y))
             r2 = (float(x @ y) / size) ** 2 if size > 1e-9 else math.nan
             interval = {"slope": every.mean, "low": every.low, "high": every.high, "n": every.n}
@@ -148,7 +148,8 @@ def regression(found: Rows) -> Rows:
     return pd.DataFrame(rows, columns=["network", "model", "slope", "low", "high", "n", "r2"])
 
 
-def _finite(found: Rows) -> Rows:
+def finite(found: Rows) -> Rows:
+    """Rows whose overlap and advantage are numbers: of trainings that didn't diverge."""
     return found[np.isfinite(found[["overlap", "advantage"]].astype(float)).all(axis=1)]
 
 
