@@ -91,7 +91,7 @@ def arm(name: str) -> Look:
 
 
 def nth(number: int, label: str) -> Look:
-    """The look of one of several things without a colour of their own, like networks; a second eight has other pairs of both."""
+    """The look of one of several things without a colour of their own, like networks."""
     again, at = divmod(number, len(CYCLE))
     return Look(label, CYCLE[at], MARKERS[(at + again) % len(MARKERS)], "--" if again else "-")
 
