@@ -85,7 +85,8 @@ def made(change=lambda labels: 0.0, seeds=5, given=QUICK):
     for labels, run in existence.grid(given):
         value = 95.0 + OFFSETS[labels["arm"]] + (2 if labels["lr"] == QUICK.lr_large else 0) + change(labels)
         accuracy = value + draw.normal(0, 0.05)
-        rows.append({**labels, "accuracy": accuracy, "validation": value, "outcome": "finished", "run": run.name})
+        told = {"validation": value, "outcome": "finished", "run": run.name, "prunable": 1}
+        rows.append({**labels, "accuracy": accuracy, **told})
     points = [
         {"network": n, "lr": lr, "seed": s, "start": start, "p": 0.1, "null_sd": 0.01, "runs": ("a", "b")}
         | {"ratio": 0.1 + draw.normal(0, 0.002) + (0.3 if start == "own" and lr == QUICK.lr_small else 0)}
@@ -123,6 +124,54 @@ def test_what_a_grid_cannot_tell_is_untested(change, untested):
     assert untested <= {claim for claim, verdict in told.items() if verdict.verdict == "untested"}
     assert all(verdict.reason for verdict in told.values() if verdict.verdict == "untested")
     assert told["A5"].verdict == "supported"
+
+
+def test_capacity_is_compared_among_networks_trained_equally_long(told):
+    """A10b: s* of .657, .832 and .972 over log2 of N, which grows by 1 and 2 (made-up sizes)."""
+    given = QUICK
+    sizes = dict(zip(("lenet_300_100*0.1", "lenet_300_100*0.3", "resnet8*0.5"), (1000, 2000, 8000), strict=True))
+    levels = dict(zip(sizes, given.contrast_levels, strict=True))
+
+    def wins_to(labels):  # tickets as good as dense up to a level, far below it beyond
+        if labels["arm"] != "lt_imp" or labels["network"] not in levels:
+            return 0.0
+        return 1.2 if labels["level"] <= levels[labels["network"]] else -9.0
+
+    _, table, points = made(wins_to)
+    table["prunable"] = table["network"].map(sizes).fillna(7.0)
+    found = {v.claim: v for v in existence_claims.verdicts(given, table, points)}["A10b"]
+    x, y = (0, 1, 3), [1 - given.density(level) for level in given.contrast_levels]
+    assert found.effect == pytest.approx(np.polyfit(x, y, 1)[0])
+    assert found.setting.startswith("lenet_300_100*0.1, lenet_300_100*0.3, resnet8*0.5, digits, 6 epochs")
+    alone = given.replace(contrasts=("lenet_300_100*0.1", "resnet8*0.5", "resnet8*0.5-plain"))
+    few = {v.claim: v for v in existence_claims.verdicts(alone, table, points)}["A10b"]
+    assert few.reason == "needs at least three networks of different size that are trained equally long"
+
+
+def test_every_pair_of_networks_with_and_without_skips_is_asked():
+    """A6, A7, A8 speak of two networks: the claim network at its level, another at its sparsest one."""
+    pair = ("resnet8*0.25", "resnet8*0.25-plain")
+    given = QUICK.replace(contrasts=(*QUICK.contrasts, *pair), contrast_levels=(5, 7, 8))
+
+    def better(labels):  # one-shot masks win on one network alone
+        return 9.0 if labels["arm"] == "lt_omp" and labels["network"] == pair[0] else 0.0
+
+    found = {v.claim: v for v in existence_claims.verdicts(*made(better, given=given))}
+    assert (found["A6a"].verdict, found["A6a"].setting) == ("refuted", "digits, lr 0.01; resnet8*0.25, density 0.0576")
+
+    def worse(labels):  # and iterative ones far better on its twin
+        return 9.0 if labels["arm"] == "lt_imp" and labels["network"] == pair[1] else 0.0
+
+    found = {v.claim: v for v in existence_claims.verdicts(*made(worse, given=given))}
+    assert found["A7"].verdict == "refuted"
+    assert found["A7"].setting.startswith("digits, no residual connections; resnet8*0.25-plain, lr 0.")
+
+
+def test_settings_name_what_was_trained(told):
+    assert told["A12"].setting.startswith("lenet_300_100, resnet8*0.5, digits, rewound to epoch 1")
+    assert told["A16"].setting.startswith("digits, 20 and 6 epochs")
+    paper = params.load(ROOT / "params/paper/existence.yaml", Params)
+    assert (paper.lr_short, QUICK.lr_short) == (0.005, 0.01)
 
 
 def test_overlap_of_what_diverged_is_no_number(tmp_path):

@@ -19,7 +19,7 @@ from .tables import minus
 
 LEAD = LinearSegmentedColormap.from_list("lead", [VERMILION, "#f7f7f7", BLUE])
 CONDITIONS = {
-    "c1": "① sparse,\nlong training",
+    "c1": "① sparse\nenough",
     "c2": "② beats\nsmall dense",
     "c3": "③ beats\nfresh weights",
     "c4": "④ matches\ndense, same lr",

@@ -82,13 +82,13 @@ def small_dense(whole: Run, rate: float, level: int, root: str | None) -> Run:
 
 
 def short(params: Params) -> Iterator[Labelled]:
-    """The claim network at the small rate, trained for short_epochs: dense, tickets, re-initialized twins (A3)."""
+    """The claim network at its smallest rate, trained for short_epochs: dense, tickets, re-initialized twins (A3)."""
     for seed in params.seeds:
-        whole = dense(params, params.claim_network, params.lr_small, seed, params.short_epochs)
+        whole = dense(params, params.claim_network, params.lr_short, seed, params.short_epochs)
         labels = {
             "network": params.claim_network,
-            "lr": params.lr_small,
-            "mask_lr": params.lr_small,
+            "lr": params.lr_short,
+            "mask_lr": params.lr_short,
             "seed": seed,
             "epochs": params.short_epochs,
         }
@@ -138,10 +138,17 @@ def every_run(params: Params, root: str | None = None) -> list[Run]:
 
 
 def collect(params: Params, lab: Lab) -> pd.DataFrame:
-    """Trains what is missing and gives the study's table, a row a run."""
+    """Trains what is missing and gives the study's table, a row a run; `prunable` counts its network's weights."""
     labelled = grid(params, lab.root)
     lab.run(run for _, run in labelled)
-    return lab.table(labelled)
+    sizes = {name: _prunable(params, name, lab.root) for name in params.networks + params.contrasts}
+    table = lab.table(labelled)
+    return table.assign(prunable=table["network"].map(sizes))
+
+
+def _prunable(params: Params, name: str, root: str | None) -> int:
+    whole = dense(params, name, params.lr_small, params.seeds[0])
+    return models.prunable_count(whole.network, *frame(whole, root))
 
 
 @measured(every_run)

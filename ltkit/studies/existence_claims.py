@@ -56,6 +56,15 @@ class Evidence:
         """Network, data and what else a verdict should name."""
         return ", ".join([self.name, self.params.data, *more])
 
+    def level_of(self, name: str) -> int:
+        """The level at which claims are judged on a network: the claim level, or a contrast's sparsest one."""
+        return self.level if name == self.name else max(self.params.levels_of(name))
+
+    def pairs(self) -> list[str]:
+        """The networks that the study has with and without their residual connections."""
+        every = self.params.networks + self.params.contrasts
+        return [name for name in every if f"{name}-plain" in every]
+
     def twin(self) -> str | None:
         """The claim network without its residual connections, if the study has both."""
         plain = f"{self.name}-plain"
@@ -100,13 +109,13 @@ def _a2(e: Evidence, claim: Claim) -> Verdict | str:
 
 def _a3(e: Evidence, claim: Claim, a: str, b: str, sign: int) -> Verdict | str:
     """Long minus short (or the other way round) of the gap a - b."""
-    gaps = {}
+    gaps, lr = {}, e.params.lr_short
     for epochs in (e.params.epochs_of(e.name), e.params.short_epochs):
-        sides = (e.at(arm, e.small, epochs=epochs) for arm in (a, b))
+        sides = (e.at(arm, lr, epochs=epochs) for arm in (a, b))
         gaps[epochs] = gap(*sides)
     long, short = gaps.values()
     change = long.assign(value=sign * (long["value"] - short["value"]), runs=long["runs"] + short["runs"])
-    return _judge(e, claim, [change], f"lr {e.small}, {_d(e, e.level)}", " against ".join(f"{n} epochs" for n in gaps))
+    return _judge(e, claim, [change], f"lr {lr}, {_d(e, e.level)}", " against ".join(f"{n} epochs" for n in gaps))
 
 
 def _a4(e: Evidence, claim: Claim) -> Verdict | str:
@@ -127,36 +136,55 @@ def _a5(e: Evidence, claim: Claim) -> Verdict | str:
 
 
 def _a6(e: Evidence, claim: Claim, lr: float) -> Verdict | str:
-    if not network(e.name).arch.startswith("resnet"):
+    names = [name for name in dict.fromkeys((e.name, *e.pairs())) if _skips(name)]
+    if not names:
         return f"{e.name} has no residual connections"
-    cell = gap(e.at("lt_imp", lr), e.at("lt_omp", lr), _d(e, e.level))
-    return _judge(e, claim, [cell], f"lr {lr}")
+    cells = [gap(*_masks(e, name, lr), f"{name}, {_d(e, e.level_of(name))}") for name in names]
+    return _networks(e, claim, cells, f"lr {lr}")
+
+
+def _skips(name: str) -> bool:
+    return network(name).arch.startswith("resnet") and network(name).residual
+
+
+def _masks(e: Evidence, name: str, lr: float, level: int | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A network's tickets of iterative and of one-shot masks."""
+    level = level or e.level_of(name)
+    return e.at("lt_imp", lr, level, name), e.at("lt_omp", lr, level, name)
+
+
+def _networks(e: Evidence, claim: Claim, cells: list[pd.DataFrame], *setting: str) -> Verdict | str:
+    """The verdict over cells of several networks, which their labels name."""
+    rows, where = pd.concat(cells, ignore_index=True), ", ".join([e.params.data, *setting])
+    return judge(claim, rows, scale=e.params.scale, setting=where)
 
 
 def _a7(e: Evidence, claim: Claim) -> Verdict | str:
-    if not (plain := e.twin()):
+    if not e.pairs():
         return f"needs {e.name} with and without residual connections"
-    cells = [
-        gap(e.at("lt_omp", lr, name=plain), e.at("lt_imp", lr, name=plain), f"lr {lr}") for lr in (e.small, e.large)
-    ]
-    return _judge(e, claim, cells, "no residual connections", _d(e, e.level))
+    cells = []
+    for name in e.pairs():
+        for lr in (e.small, e.large):
+            imp, omp = _masks(e, f"{name}-plain", lr, e.level_of(name))
+            cells.append(gap(omp, imp, f"{name}-plain, lr {lr}, {_d(e, e.level_of(name))}"))
+    return _networks(e, claim, cells, "no residual connections")
 
 
 def _a8(e: Evidence, claim: Claim) -> Verdict | str:
-    if not (plain := e.twin()):
+    if not e.pairs():
         return f"needs {e.name} with and without residual connections"
-
-    def better(name: str) -> str:
-        column = "validation" if e.params.select == "validation" else "accuracy"
-        return max(("lt_imp", "lt_omp"), key=lambda arm: e.at(arm, e.best(arm, name=name), name=name)[column].mean())
-
+    column = "validation" if e.params.select == "validation" else "accuracy"
     cells = []
-    for name, first, second in ((e.name, e.small, e.large), (plain, e.large, e.small)):
-        arm = better(name)
-        cells.append(
-            gap(e.at(arm, first, name=name), e.at(arm, second, name=name), f"{name}, {arm}: {first} - {second}")
-        )
-    return _judge(e, claim, cells, _d(e, e.level))
+    for whole in e.pairs():
+        level = e.level_of(whole)
+        for name, one, other in ((whole, e.small, e.large), (f"{whole}-plain", e.large, e.small)):
+            reached = {
+                arm: e.at(arm, e.best(arm, level, name), level, name)[column].mean() for arm in ("lt_imp", "lt_omp")
+            }
+            arm = max(reached, key=lambda one: reached[one])
+            better, rest = (e.at(arm, lr, level, name) for lr in (one, other))
+            cells.append(gap(better, rest, f"{name}, {_d(e, level)}, {arm}: {one} - {other}"))
+    return _networks(e, claim, cells)
 
 
 def _a9(e: Evidence, claim: Claim) -> Verdict | str:
@@ -172,30 +200,40 @@ def _a9(e: Evidence, claim: Claim) -> Verdict | str:
 
 def _a10a(e: Evidence, claim: Claim) -> Verdict:
     runs = pick(e.table, network=e.name)["run"]
-    rows = e.conditions(e.name)
-    return judge_prize(claim, rows, wanted="secondary", scale=e.params.scale, setting=e.setting(), runs=runs)
+    rows, where = e.conditions(e.name), e.setting(_length(e, [e.name]))
+    return judge_prize(claim, rows, wanted="secondary", scale=e.params.scale, setting=where, runs=runs)
+
+
+def _length(e: Evidence, names: Iterable[str]) -> str:
+    """How long networks are trained: condition ① asks for enough, which no reduced scale has."""
+    return " and ".join(f"{n}" for n in dict.fromkeys(map(e.params.epochs_of, names))) + " epochs"
 
 
 def _a10b(e: Evidence, claim: Claim) -> Verdict | str:
-    families: dict[tuple[str, bool], list[str]] = {}
-    for name in e.params.networks + e.params.contrasts:
-        families.setdefault((network(name).arch, network(name).residual), []).append(name)
-    family = max(families.values(), key=len)
-    if len(family) < 3:
-        return "needs at least three widths of one architecture"
-    widths = [network(name).width for name in family]
+    """Over networks that are trained equally long, at the levels that all of them have."""
+    alike: dict[int, list[str]] = {}
+    for name in filter(lambda one: network(one).residual, e.params.networks + e.params.contrasts):
+        alike.setdefault(e.params.epochs_of(name), []).append(name)
+    names = max(alike.values(), key=len)
+    sizes = [math.log2(pick(e.table, network=name)["prunable"].iloc[0]) for name in names]
+    if len(set(sizes)) < 3:
+        return "needs at least three networks of different size that are trained equally long"
+    levels = set.intersection(*(set(e.params.levels_of(name)) for name in names))
+    densities = {round(e.density(level), 9) for level in levels}
     slopes = []
     for seed in e.params.seeds:
-        one = Evidence(e.params, pick(e.table, seed=seed), e.overlap)
-        limits = [_largest_winning(one.conditions(name, (e.small, e.large), decide="mean")) for name in family]
-        # Twice the width is about four times the parameters: log2 of the parameters grows twice as fast.
-        slopes.append({"seed": seed, "value": _slope([2 * math.log2(w) for w in widths], limits), "top": max(limits)})
+        one, limits = Evidence(e.params, pick(e.table, seed=seed), e.overlap), []
+        for name in names:
+            rows = one.conditions(name, (e.small, e.large), decide="mean")
+            limits.append(_largest_winning(rows[rows["density"].round(9).isin(densities)]))
+        slopes.append({"seed": seed, "value": _slope(sizes, limits), "top": max(limits)})
     rows = pd.DataFrame(slopes)
     if rows["top"].max() == 0:
-        return f"no width of {', '.join(family)} won a prize at any tested sparsity: there is no limit to compare"
-    runs = [r for name in family for r in pick(e.table, network=name)["run"]]
+        return f"none of {', '.join(names)} won a prize at any tested sparsity: there is no limit to compare"
+    runs = [r for name in names for r in pick(e.table, network=name)["run"]]
     rows["runs"] = [tuple(runs)] * len(rows)
-    return judge(claim, rows, scale=e.params.scale, setting=f"{', '.join(family)}, {e.params.data}, a seed at a time")
+    where = f"{', '.join(names)}, {e.params.data}, {_length(e, names)}, a seed at a time, conditions 1 to 4"
+    return judge(claim, rows, scale=e.params.scale, setting=where)
 
 
 def _largest_winning(rows: pd.DataFrame) -> float:
@@ -229,14 +267,16 @@ def _a11(e: Evidence, claim: Claim) -> Verdict | str:
 def _a12(e: Evidence, claim: Claim) -> Verdict | str:
     if not e.params.rewind_epoch:
         return "rewind_epoch is 0"
-    cells = []
+    cells, tested = [], []
     for name in e.params.networks + e.params.contrasts:
         for lr in e.params.lrs_of(name):
             for k in e.params.levels_of(name):
                 rewound, ticket = (e.at(arm, lr, k, name) for arm in ("lt_rewound", "lt_imp"))
                 if not rewound.empty:
+                    tested.append((name, k))
                     cells.append(gap(rewound, ticket, f"{name}, lr {lr}, {_d(e, k)}"))
-    rule = f"every network, {e.params.data}, rewound to epoch {e.params.rewind_epoch}"
+    names = ", ".join(dict.fromkeys(name for name, _ in tested))
+    rule = f"{names}, {e.params.data}, rewound to epoch {e.params.rewind_epoch}"
     return judge(claim, pd.concat(cells, ignore_index=True), scale=e.params.scale, setting=rule)
 
 
@@ -249,7 +289,7 @@ def _a13(e: Evidence, claim: Claim, arch: str, level: int, centre: float) -> Ver
     cells = [gap(dense, ticket, "dense - ticket"), gap(ticket, fresh, "ticket - fresh weights")]
     cells = [cell.assign(value=cell["value"] - centre) for cell in cells]
     rows = pd.concat(cells, ignore_index=True)
-    setting = f"{name}, {e.params.data}, lr {lr}, {_d(e, level)}"
+    setting = f"{name}, {e.params.data}, lr {lr}, no warm-up, {_d(e, level)}"
     return judge(claim, rows, scale=e.params.scale, setting=setting)
 
 
@@ -276,7 +316,7 @@ def _a15(e: Evidence, claim: Claim) -> Verdict | str:
 def _a16(e: Evidence, claim: Claim) -> Verdict:
     names = e.params.networks + e.params.contrasts
     rows = pd.concat([e.conditions(name).assign(cell=name) for name in names], ignore_index=True)
-    setting, runs = e.params.data, e.table["run"]
+    setting, runs = f"{e.params.data}, {_length(e, names)}", e.table["run"]
     return judge_prize(claim, rows, wanted="jackpot", absent=True, scale=e.params.scale, setting=setting, runs=runs)
 
 
@@ -340,8 +380,8 @@ def effects(params: Params, table: pd.DataFrame) -> pd.DataFrame:
             label = f"{name}: density {e.density(e.level):.2g} - {e.density(first):.2g}"
             contrast("density", label, outcomes(e.small, name), outcomes(e.small, name, first))
     label = f"{e.name}: {params.epochs_of(e.name)} - {params.short_epochs} epochs"
-    short = outcomes(e.small, e.name, epochs=params.short_epochs)
-    contrast("training length", label, outcomes(e.small, e.name), short)
+    short = outcomes(params.lr_short, e.name, epochs=params.short_epochs)
+    contrast("training length", label, outcomes(params.lr_short, e.name), short)
     if params.warmup_control:
         label = f"{e.name}: warm-up - none at lr {e.large}"
         contrast("warm-up", label, outcomes(e.large, e.name, warm=True), outcomes(e.large, e.name))
@@ -349,10 +389,12 @@ def effects(params: Params, table: pd.DataFrame) -> pd.DataFrame:
         for lr in (e.small, e.large):
             label = f"{e.name}: residual - plain at lr {lr}"
             contrast("residual connections", label, outcomes(lr, e.name), outcomes(lr, plain))
-    for wide in params.networks:
-        narrow = [n for n in every if network(n).arch == network(wide).arch and network(n).width < network(wide).width]
-        for lr in (e.small, e.large) if narrow else ():
-            least = min(narrow, key=lambda n: network(n).width)
+    families: dict[tuple[Any, ...], list[str]] = {}  # what differs in width alone, trained equally long
+    for name in every:
+        families.setdefault((network(name).replace(width=1.0), params.epochs_of(name)), []).append(name)
+    for names in families.values():
+        least, wide = (choose(names, key=lambda n: network(n).width) for choose in (min, max))
+        for lr in (e.small, e.large) if least != wide else ():
             contrast("capacity", f"{wide} - {least} at lr {lr}", outcomes(lr, wide), outcomes(lr, least))
     return pd.DataFrame(rows)
 

@@ -89,6 +89,11 @@ class Params(Parameters):
         """Training length of a network."""
         return self.epochs if name in self.networks else self.contrast_epochs
 
+    @property
+    def lr_short(self) -> float:
+        """The claim network's smallest learning rate: that of claims A3a and A3b."""
+        return min(self.lrs_of(self.claim_network))
+
     def density(self, level: int) -> float:
         """Nominal density of an IMP round: (1 - rate)^level."""
         return (1 - self.rate) ** level

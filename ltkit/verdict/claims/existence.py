@@ -108,7 +108,8 @@ EXISTENCE: tuple[Claim, ...] = (
         "ordering",
         published="+0.3 (η = .01), +1.1 (η = .1)",
         published_mark="paper-early",
-        note="Value: LT-OMP − LT-IMP, ResNet-32 ×2 without skips, s = .945. Check that the skip-less network trains.",
+        note="Value: LT-OMP − LT-IMP, ResNet-32 ×2 without skips, s = .945; a cell a network that was trained with and "
+        "without them. Check that the skip-less network trains.",
     ),
     Claim(
         "A8",
@@ -148,7 +149,8 @@ EXISTENCE: tuple[Claim, ...] = (
         unit="sparsity per doubling of the parameters",
         published=".914 (ResNet-20), .945 or more (larger networks)",
         published_mark="paper",
-        note="Value: slope of the largest s with a secondary prize over log2 of the parameter count. Weakly sourced.",
+        note="Value: slope of the largest s at which ① to ④ hold (a jackpot counts) over log2 of the number of "
+        "prunable weights, over networks trained equally long. Weakly sourced.",
     ),
     Claim(
         "A11",
