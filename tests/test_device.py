@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,25 @@ def test_auto_takes_what_is_there_or_what_is_said(monkeypatch: pytest.MonkeyPatc
             pick("auto")
         with pytest.raises(UserError, match="device 'gpu' isn't there"):
             pick("gpu")
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda", "cuda:0"])
+def test_fp32_is_fp32_in_convolutions_on_cuda(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LTKIT_DEVICE", raising=False)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # torch's default; put back afterwards
+    assert pick("cpu").type == "cpu"
+    assert torch.backends.cudnn.allow_tf32
+    with pretend("cuda", monkeypatch), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert pick(name).type == "cuda"
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_cohorts_share_cuda_one_after_the_other(tmp_path: Path, cuda: torch.device) -> None:
+    """Captures of graphs in several threads of one process fail."""
+    assert Lab(tmp_path, device=str(cuda), workers=2).workers == 1
+    assert Lab(tmp_path, device="cpu", workers=2).workers == 2
 
 
 def test_the_pretended_device_computes(mps: torch.device) -> None:

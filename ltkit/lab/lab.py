@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import logging
 import os
@@ -74,9 +75,10 @@ class Lab:
     cuda, mps or cpu, the first that is there); `members` bounds the size of a cohort (None: what is fastest for the
     network and device; before long work on CUDA it is tried out); `workers` is how many cohorts train side by side
     (None: one a CPU thread, each computing with that thread alone, which is faster than sharing every operation out,
-    and makes results independent of the number of cores; one on a GPU). A mask that keeps nothing of a layer is
-    reported, or refused before anything is trained with it: `collapse`. `executor` says where cohorts are trained: on a
-    Dask cluster (`connect`: local, slurm, or a scheduler's address), by default that of LTKIT_CLUSTER, or "here".
+    and makes results independent of the number of cores; one on a GPU, and on CUDA always one, since threads can't
+    capture graphs side by side). A mask that keeps nothing of a layer is reported, or refused before anything is
+    trained with it: `collapse`. `executor` says where cohorts are trained: on a Dask cluster (`connect`: local, slurm,
+    or a scheduler's address), by default that of LTKIT_CLUSTER, or "here".
     """
 
     def __init__(
@@ -101,7 +103,8 @@ class Lab:
         keep_memory()
         self.members, self.compile, self.progress, self.save_seconds = members, compile, progress, save_seconds
         self.collapse = collapse
-        self.workers = workers or (torch.get_num_threads() if self.device.type == "cpu" else 1)
+        most = {"cpu": torch.get_num_threads()}.get(self.device.type, 1)
+        self.workers = 1 if self.device.type == "cuda" else workers or most
         self.tally = Tally()
         self._fit: dict[str, int] = {}  # how many networks of a kind the memory holds, where it was once too little
 
@@ -242,6 +245,10 @@ class Lab:
             published |= record.files(outcome, outcome.job.run.name in there)
         self.store.publish(published)
         state.remove(saved)
+        for outcome in outcomes:
+            if (name := outcome.job.run.name) in there:
+                with contextlib.suppress(Damaged, FileNotFoundError):  # that is said where it is read
+                    record.say_another(outcome, self.store.content(name, "metrics.csv"))
 
     def _worth_compiling(self, run: Run, alike: int) -> bool:
         if self.compile != "auto":

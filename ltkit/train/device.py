@@ -18,15 +18,21 @@ log = logging.getLogger("ltkit")
 
 
 def pick(name: str = "auto") -> torch.device:
-    """`auto` takes LTKIT_DEVICE, else cuda, then mps, then cpu; UserError if a device that was named isn't there."""
+    """`auto` takes LTKIT_DEVICE, else cuda, then mps, then cpu; UserError if a device that was named isn't there.
+
+    On cuda fp32 is fp32 from then on, in convolutions too.
+    """
     if name == "auto":
         name = os.environ.get("LTKIT_DEVICE") or name
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device(next(kind for kind, works in there.items() if works))
+        name = next(kind for kind, works in there.items() if works)
     if not there.get(name.split(":")[0]):
         raise UserError(f"device '{name}' isn't there; this machine has {', '.join(k for k, v in there.items() if v)}")
-    return torch.device(name)
+    device = torch.device(name)
+    if device.type == "cuda":  # torch lets convolutions, unlike products, round what they multiply to 10 bits (TF32)
+        torch.backends.cudnn.allow_tf32 = False
+    return device
 
 
 def wait(device: torch.device) -> None:
