@@ -477,11 +477,19 @@ class Run(Value):
             raise ValueError(f"admm trains a dense network: it can't join a {self.mask.kind} mask")
         if self.extra is not None and isinstance(self.mask, Grown | Gradual):
             raise ValueError(f"an extra loss looks at one mask: it can't join a {self.mask.kind} one, which changes")
+        if isinstance(self.mask, Given):  # the next run's mask may be written to the same file
+            _ = self.identity
         return self
+
+    @cached_property
+    def files(self) -> dict[str, str]:
+        """The user's files that this run names, each with its content's digest when the run was named."""
+        return user_files(self)
 
     @cached_property
     def identity(self) -> str:
         """SHA-256 of the canonical JSON of this run, 64 hex digits."""
+        _ = self.files  # as they are now
         return hashlib.sha256(canonical(self).encode()).hexdigest()
 
     @cached_property
@@ -548,6 +556,9 @@ def origin(run: Run) -> Init:
     return run.start
 
 
+USER_FILES = ("npz:", "file:", "py:")  # what names of a user's own data, masks and networks begin with
+
+
 def plain(value: Any, *, top: bool = True) -> Any:
     """`value` as JSON types; a run inside another one stands as its identity, a user's file as its content's digest."""
     if isinstance(value, Run) and not top:
@@ -558,13 +569,25 @@ def plain(value: Any, *, top: bool = True) -> Any:
         return {key: plain(getattr(value, key), top=False) for key in fields if key not in late}
     if isinstance(value, tuple):
         return [plain(item, top=False) for item in value]
-    if isinstance(value, str) and value.startswith(("npz:", "file:", "py:")):
+    if isinstance(value, str) and value.startswith(USER_FILES):
         from .data.npz import digest  # here, since reading data is no business of most specs
 
         kind, _, path = value.partition(":")
         path, _, name = path.rpartition(":") if kind == "py" else (path, "", "")
         return ":".join(filter(None, (kind, digest(path, kind), name)))
     return value
+
+
+def user_files(value: Any, *, top: bool = True) -> dict[str, str]:
+    """The user's files that `value` names, each with its content's digest; those of a run inside it are left out."""
+    if isinstance(value, str) and value.startswith(USER_FILES):
+        return {value: plain(value)}
+    if isinstance(value, BaseModel) and (top or not isinstance(value, Run)):
+        value = tuple(getattr(value, key) for key in type(value).model_fields)
+    found: dict[str, str] = {}
+    for item in value if isinstance(value, tuple) else ():
+        found |= user_files(item, top=False)
+    return found
 
 
 def canonical(run: Run) -> str:

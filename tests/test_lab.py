@@ -1,9 +1,11 @@
 """The lab: what is missing is trained, parents first, nothing twice; every control runs; damage, divergence, memory."""
 
 import errno
+import os
 import re
 import weakref
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -100,6 +102,47 @@ def test_results_do_not_depend_on_the_grouping(dense, make_lab):
 def test_members_bound_the_cohort(dense, make_lab, trained):
     make_lab(members=2).run([dense.replace(order=s) for s in range(5)])
     assert [len(cohort) for cohort in trained] == [2, 2, 1]
+
+
+# A user's file that is written again
+
+
+@pytest.fixture
+def own(dense, tmp_path):
+    """Writes other images to the same file, and gives the dense network on them."""
+
+    def write(seed):
+        x = np.random.default_rng(seed).integers(0, 256, (80, 8, 8), dtype=np.uint8)
+        path, y = tmp_path / "own.npz", np.arange(80) % (3 + seed % 2)
+        np.savez(path, x_train=x[:60], y_train=y[:60], x_test=x[60:], y_test=y[60:])
+        os.utime(path, (seed, seed))  # a file system's clock may not have moved on
+        return dense.replace(task=dense.task.replace(data=f"npz:{path}", validation=0))
+
+    return write
+
+
+def test_a_run_whose_data_changed_after_it_was_named_is_refused(own, lab):
+    run = own(0)
+    first = run.name
+    other = own(1)
+    with pytest.raises(UserError, match=rf"own.npz changed after {first} was named .*: put that back, or make the run"):
+        lab.run([run])
+    assert lab.store.names() == []
+    lab.run([other])
+    assert own(0).name == first
+    assert lab.run([run]).trained == 1
+
+
+def test_what_is_kept_of_data_is_kept_of_its_content(own, make_lab):
+    """Masks of SNIP, shapes and classes: another file at the same path gives its own."""
+    lab, fresh = make_lab(), make_lab("fresh")
+    for seed in (0, 1, 2):
+        run = tickets.scored(own(seed), "snip", density=0.2)
+        assert material.frame(run, None) == ((1, 8, 8), 3 + seed % 2)
+        lab.run([run])
+    material._scored_now.cache_clear()
+    fresh.run([run])
+    assert weights_file(lab, run) == weights_file(fresh, run)
 
 
 # What is recorded

@@ -85,6 +85,27 @@ def test_a_mask_of_another_network_is_refused(tensors, says, tmp_path):
         read(Given(file=f"file:{tmp_path / 'mask'}"), SHAPES)
 
 
+def test_a_given_mask_may_lie_at_home(mask, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    spec = Given(file=given(mask, "~/mask").file.replace(str(tmp_path), "~"))
+    assert spec.file == "file:~/mask"
+    assert read(spec, SHAPES).keys() == mask.keys()
+
+
+def test_a_mask_that_was_written_over_is_refused(tiny, lab, tmp_path):
+    """Or it would be trained and stored under the name of the first."""
+    dense = dense_of(tiny, width=0.1)
+    first, second = (
+        dense.replace(mask=given({"fc1.weight": torch.rand(30, 64) < density}, tmp_path / "mask"))
+        for density in (0.3, 0.6)
+    )
+    assert first != second
+    with pytest.raises(UserError, match=rf"mask changed after {first.name} was named .* or make the run anew"):
+        lab.run([first])
+    assert lab.store.names() == []
+    assert lab.run([second]).trained == 1
+
+
 def test_what_is_no_mask_is_refused(mask, tmp_path):
     with pytest.raises(ValueError, match="made of bool tensors, b isn't"):
         given({**mask, "b": mask["b"].float()}, tmp_path / "mask")

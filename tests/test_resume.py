@@ -313,6 +313,25 @@ def test_a_checkpoint_that_is_wanted_later_is_trained_up_to_that_epoch_only(plai
     assert int(tensors["slots/updates"]) == 9
 
 
+@pytest.mark.parametrize(("factor", "warns"), [(None, False), (1.009, False), (1.02, True), (float("nan"), True)])
+def test_a_training_that_goes_another_way_when_it_is_repeated_is_said(factor, warns, plain, lab, caplog):
+    """What is stored of it is spoiled here in the epoch that both have last; the second training comes to the same."""
+    lab.run([plain])
+    contents = {file: lab.store.content(plain.name, file) for file in lab.store.done(plain.name)["files"]}
+    if factor is not None:
+        metrics = lab.store.read(plain.name).metrics
+        at = (metrics.split == "train") & (metrics.epoch == 2)
+        metrics.loc[at, "loss"] *= factor
+        contents["metrics.csv"] = metrics.to_csv(index=False, na_rep="nan").encode()
+        lab.store.discard(plain.name)
+        lab.store.publish({plain.name: (contents, {"outcome": "finished"})})
+    lab.run(tickets.imp(plain, rounds=1, rewind=2))
+    said = [record.message for record in caplog.records if "is of another training" in record.message]
+    assert len(said) == warns
+    assert all(plain.name in text and "after epoch 2 is" in text for text in said)
+    assert lab.store.content(plain.name, "metrics.csv") == contents["metrics.csv"]
+
+
 def test_the_ends_of_a_training_need_no_checkpoint(plain, lab):
     first = plain.replace(start=From(run=plain, epoch=0, resume=0))
     last = plain.replace(start=From(run=plain, epoch=4, resume=1))

@@ -26,7 +26,7 @@ Arrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[
 
 
 def digest(path: str | Path, kind: str = "npz") -> str:
-    """SHA-256 of the file's content, 64 hex digits. Hashed once for each path, modification time and size.
+    """SHA-256 of the file's content, 64 hex digits. Hashed once for each path, inode, modification time and size.
 
     Raises UserError when there is no such file; `kind` is npz, file (a mask) or py (a network).
     """
@@ -34,7 +34,7 @@ def digest(path: str | Path, kind: str = "npz") -> str:
         file = Path(path).expanduser()
         state = file.stat()
         if stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode):
-            return _digest(str(file.absolute()), state.st_mtime_ns, state.st_size)
+            return _digest(str(file.absolute()), state.st_mtime_ns, state.st_size, state.st_ino)
         why = "it is no regular file"  # and may have no end, as /dev/zero
     except (OSError, ValueError, RuntimeError) as error:  # the last two: a name with a NUL, `~nobody/x`
         why = getattr(error, "strerror", None) or str(error)
@@ -44,7 +44,7 @@ def digest(path: str | Path, kind: str = "npz") -> str:
 
 
 @lru_cache(maxsize=64)
-def _digest(path: str, mtime_ns: int, size: int) -> str:
+def _digest(path: str, mtime_ns: int, size: int, inode: int) -> str:  # times are coarse, `given` replaces the file
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -35,6 +35,7 @@ from ..spec import (
     Shuffled,
     Task,
     origin,
+    user_files,
 )
 from ..store import Store
 from ..train import Job
@@ -57,8 +58,12 @@ def images(run: Run, root: str | None) -> int:
     return FACTS.get()(run.task, root)[2]
 
 
-@functools.lru_cache(maxsize=64)
 def _facts(task: Task, root: str | None) -> tuple[tuple[int, int, int], int, int]:
+    return _facts_now(task, root, str(user_files(task)))
+
+
+@functools.lru_cache(maxsize=64)
+def _facts_now(task: Task, root: str | None, files: str) -> tuple[tuple[int, int, int], int, int]:
     dataset = data.load(task, root)
     return dataset.shape, dataset.classes, len(dataset.train_y)
 
@@ -72,8 +77,10 @@ FACTS: ContextVar[Callable[[Task, str | None], tuple[tuple[int, int, int], int, 
 def job(run: Run, store: Store, root: str | None, keep: frozenset[int] = frozenset(), refuse: bool = False) -> Job:
     """Everything that a run starts from. Raises `ParentDiverged`, and `Damaged` for a parent that can't be trusted.
 
-    A mask that keeps nothing of a layer is said to be one; with `refuse` it is a UserError.
+    A mask that keeps nothing of a layer is said to be one; with `refuse` it is a UserError. So is a user's file that
+    has changed since the run was named: something else would be stored under that name.
     """
+    check_files(run)
     weights, slots = start(run, store, root)
     mask = make_mask(run, run.mask, store, root)
     say_collapse(run, mask, refuse)
@@ -86,6 +93,14 @@ def job(run: Run, store: Store, root: str | None, keep: frozenset[int] = frozens
     if isinstance(run.start, Init):
         weights = models.rescale(weights, mask, run.start.fan, run.start.scheme)
     return Job(run, weights, mask, slots, keep, references(run, weights, mask, store, root))
+
+
+def check_files(run: Run) -> None:
+    """UserError for a user's file that isn't what it was when the run was named; a file is hashed when it changes."""
+    now = user_files(run)
+    if changed := [file for file, content in run.files.items() if now[file] != content]:
+        which = f"{', '.join(changed)} changed after {run.name} was named by its content"
+        raise UserError(f"{which}: put that back, or make the run anew; other content belongs in a file of its own")
 
 
 def say_collapse(run: Run, mask: Mapping[str, Tensor], refuse: bool = False) -> None:
@@ -201,12 +216,18 @@ def shares(network: Network, shapes: Shapes, kept: int, distribution: str) -> di
         raise UserError(f"{network.arch}: {error}") from None
 
 
-@functools.lru_cache(maxsize=128)
 def scored(spec: Scored, network: Network, frame: tuple[tuple[int, int, int], int], root: str | None) -> Mask:
     """The mask of a method at initialization, in float64 on the CPU: it doesn't depend on where the run is trained.
 
-    Kept in memory for the controls that use it again.
+    Kept in memory for the controls that use it again, as long as the user's files are what they were.
     """
+    return _scored_now(spec, network, frame, root, str(user_files((spec, network))))
+
+
+@functools.lru_cache(maxsize=128)
+def _scored_now(
+    spec: Scored, network: Network, frame: tuple[tuple[int, int, int], int], root: str | None, files: str
+) -> Mask:
     shape, classes = frame
     names = models.prunable(network, shape, classes, spec.prunable)
     fresh = models.init(network, shape, classes, spec.start)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import functools
 import io
+import logging
 import math
 import platform
 import time
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -21,7 +23,10 @@ from ..train.trace import Record
 from ..version import __version__, commit
 from . import traces
 
+log = logging.getLogger("ltkit")
+
 Files = tuple[dict[str, bytes], dict[str, Any]]
+ANOTHER = 0.01  # relative difference between training losses above which a training isn't the stored one any more
 
 
 def files(outcome: Outcome, there: bool = False) -> dict[str, Files]:
@@ -51,6 +56,29 @@ def files(outcome: Outcome, there: bool = False) -> dict[str, Files]:
     if outcome.job.trace is not None and outcome.record is not None:
         published |= traces.files(run, outcome.job.trace, outcome.record, {**environment(), **outcome.facts, **_now()})
     return published
+
+
+def say_another(outcome: Outcome, metrics: bytes) -> None:
+    """Warns where a run was trained again for a checkpoint or trace and went another way than its stored metrics.csv.
+
+    Another cohort or machine adds up in another order, and some kernels of a GPU do so every time.
+    """
+    stored, again = _losses(csv.DictReader(io.StringIO(metrics.decode()))), _losses(outcome.metrics)
+    if not (common := stored.keys() & again.keys()):
+        return
+    epoch = max(common)
+    first, second = stored[epoch], again[epoch]
+    if abs(second - first) <= ANOTHER * abs(first) or not (math.isfinite(first) or math.isfinite(second)):
+        return
+    log.warning(
+        "%s: trained again for a checkpoint or trace, its training loss after epoch %d is %.4g, in the store %.4g:"
+        " the new checkpoint or trace is of another training than the stored weights",
+        *(outcome.job.run.name, epoch, second, first),
+    )
+
+
+def _losses(rows: Iterable[Mapping[str, Any]]) -> dict[int, float]:
+    return {int(row["epoch"]): float(row["loss"]) for row in rows if row["split"] == "train"}
 
 
 def undefined(run: Run, reason: str, trace: Trace | None = None) -> dict[str, Files]:

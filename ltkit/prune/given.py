@@ -19,8 +19,8 @@ from .masks import Mask
 def given(mask: Mapping[str, Tensor], path: str | Path) -> Given:
     """Writes a mask, bool tensors by the names of prunable weights, to `path` and names it, for a run's `mask`.
 
-    The identity of a run knows the mask by its content; the file must stay until the run is trained. ValueError for
-    tensors that aren't bool.
+    The identity of a run knows the mask by its content; the file must stay as it is until the run is trained: another
+    mask takes another file. ValueError for tensors that aren't bool.
     """
     if wrong := [name for name, tensor in mask.items() if tensor.dtype != torch.bool]:
         raise ValueError(f"a mask is made of bool tensors, {', '.join(wrong)} isn't")
@@ -38,7 +38,7 @@ def read(spec: Given, shapes: Mapping[str, tuple[int, ...]]) -> Mask:
     """
     path = spec.file.removeprefix("file:")
     try:
-        mask = load(Path(path).read_bytes())
+        mask = load(Path(path).expanduser().read_bytes())
     except OSError as error:
         raise UserError(f"mask {path}: can't read it ({error.strerror})") from None
     except SafetensorError:
