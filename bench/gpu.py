@@ -5,8 +5,9 @@
 
 CIFAR shapes, batch 128, crop and flip. One after the other, since large cohorts don't fit the memory together; one
 network as a graph is timed once more at the end, so that a drift shows. Then what an evaluation takes, which is no
-graph: it says whether one would be worth it. The floor is the time that twelve passes over
-the activations in bf16 take at the rate of a copy on this device. `--device cpu` tries it out, on small numbers.
+graph: it says whether one would be worth it. The plain loop's convolutions are in TF32, torch's own default, the kit's
+fp32 is fp32. The floor is the time that twelve passes over the activations in bf16 take at the rate of a copy on this
+device. `--device cpu` tries it out, on small numbers.
 """
 
 from __future__ import annotations
@@ -152,7 +153,9 @@ def table(setting: dict[str, Any], device: torch.device, folder: Path, rate: flo
         torch.backends.cudnn.benchmark = False
 
     graph, known = device.type == "cuda", can_compile(device.type)
+    torch.backends.cudnn.allow_tf32 = True  # torch's own default, which ltkit turns off: fp32 is fp32 in the other rows
     row(f"plain loop, {given.plain_workers} loader workers", 1, lambda: plain(setting, device, given.plain_workers))
+    torch.backends.cudnn.allow_tf32 = False
     for precision, graphed in [("fp32", False), ("bf16", False), *([("bf16", True)] if graph else [])]:
         ltkit(1, precision, False, graphed)
     for members in given.members:
