@@ -61,7 +61,18 @@ class Parameters(Value):
         faults += [f"'{name}' is missing" for name in known if name not in namespace]
         if faults:
             raise UserError("parameters: " + "; ".join(faults))
-        return cls.check({name: namespace[name] for name in known}, "parameters")
+        return cls.check({n: _listed(namespace[n], field) for n, field in cls.model_fields.items()}, "parameters")
+
+
+def _listed(value: Any, field: FieldInfo) -> Any:
+    """The list that a text stands for where a list is wanted: papermill's own `-p` knows numbers and words only."""
+    if not isinstance(value, str) or typing.get_origin(field.annotation) is not tuple:
+        return value
+    try:
+        found = parse(value, "")
+    except UserError:
+        return value
+    return found if isinstance(found, list) else value
 
 
 def _may_be_empty(field: FieldInfo) -> bool:

@@ -142,6 +142,17 @@ def test_here_refuses_wrong_values() -> None:
         Toy.here(namespace(densities=[1.5]))
 
 
+def test_here_reads_a_list_that_papermill_took_for_a_word() -> None:
+    """README: papermill ... -p seeds '[0, 1, 2]'."""
+    found = Toy.here(namespace(seeds="[0, 1, 2]", densities="[0.5]", schedule="constant"))
+    assert (found.seeds, found.densities, found.schedule) == ((0, 1, 2), (0.5,), "constant")
+    for wrong in ("[0, 1", "0", "{a: 1}", ""):
+        with pytest.raises(UserError, match=r"^parameters: seeds: input should be a valid tuple, not "):
+            Toy.here(namespace(seeds=wrong))
+    with pytest.raises(UserError, match=r"^parameters: seeds: .* names a seed twice"):
+        Toy.here(namespace(seeds="[1, 1]"))
+
+
 # What a notebook says of itself
 
 
