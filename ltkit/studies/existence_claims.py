@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ..verdict import EXISTENCE, Claim, Verdict, conditions, estimate, judge, judge_prize, tau_sim
-from .answers import answered
+from .answers import answered, judged
 from .existence_params import Params, network
 from .tables import gap, pick
 
@@ -64,11 +64,6 @@ class Evidence:
         """The networks that the study has with and without their residual connections."""
         every = self.params.networks + self.params.contrasts
         return [name for name in every if f"{name}-plain" in every]
-
-    def twin(self) -> str | None:
-        """The claim network without its residual connections, if the study has both."""
-        plain = f"{self.name}-plain"
-        return plain if plain in self.params.networks + self.params.contrasts else None
 
     def conditions(self, name: str, lrs: Iterable[float] | None = None, **options: Any) -> pd.DataFrame:
         """The paper's five conditions for a network, a row a density that has all controls."""
@@ -155,8 +150,7 @@ def _masks(e: Evidence, name: str, lr: float, level: int | None = None) -> tuple
 
 def _networks(e: Evidence, claim: Claim, cells: list[pd.DataFrame], *setting: str) -> Verdict | str:
     """The verdict over cells of several networks, which their labels name."""
-    rows, where = pd.concat(cells, ignore_index=True), ", ".join([e.params.data, *setting])
-    return judge(claim, rows, scale=e.params.scale, setting=where)
+    return judged(claim, cells, e.params.scale, (e.params.data, *setting))
 
 
 def _a7(e: Evidence, claim: Claim) -> Verdict | str:
@@ -385,10 +379,9 @@ def effects(params: Params, table: pd.DataFrame) -> pd.DataFrame:
     if params.warmup_control:
         label = f"{e.name}: warm-up - none at lr {e.large}"
         contrast("warm-up", label, outcomes(e.large, e.name, warm=True), outcomes(e.large, e.name))
-    if plain := e.twin():
-        for lr in (e.small, e.large):
-            label = f"{e.name}: residual - plain at lr {lr}"
-            contrast("residual connections", label, outcomes(lr, e.name), outcomes(lr, plain))
+    for lr in (e.small, e.large) if e.name in e.pairs() else ():
+        label = f"{e.name}: residual - plain at lr {lr}"
+        contrast("residual connections", label, outcomes(lr, e.name), outcomes(lr, f"{e.name}-plain"))
     families: dict[tuple[Any, ...], list[str]] = {}  # what differs in width alone, trained equally long
     for name in every:
         families.setdefault((network(name).replace(width=1.0), params.epochs_of(name)), []).append(name)
