@@ -508,24 +508,26 @@ def test_the_state_between_epochs_round_trips(tiny):
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep memory")
 def test_memory_that_tensors_free_is_there_for_the_next_ones():
     code = """if True:
-        import resource, sys, torch
+        import ctypes, resource, sys
         from ltkit.train.device import keep_memory
+        libc = ctypes.CDLL(None)
+        libc.malloc.restype = libc.memset.restype = ctypes.c_void_p
+        libc.free.argtypes = [ctypes.c_void_p]
+        libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+        def faults():  # in a step that fills and frees twelve pieces of 16 MB, with nothing small left between them
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for piece in [libc.memset(libc.malloc(16_000_000), 1, 16_000_000) for _ in range(12)]:
+                libc.free(piece)
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
         if sys.argv[1] == "keep":
             keep_memory()
-        def step():
-            [torch.zeros(4_000_000) for _ in range(4)] and [torch.zeros(3_000_000) for _ in range(8)]
-        step()
-        step()
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        for _ in range(5):
-            step()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+        print(*(faults() for _ in range(6)))
     """
-    faults = {}
+    least = {}
     for word in ("keep", "not"):
         done = subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, check=True)
-        faults[word] = int(done.stdout)
-    assert faults["keep"] < max(200, faults["not"] / 20)  # of 39,000 pages a step, or hundreds where pages are huge
+        least[word] = min(map(int, done.stdout.split()))
+    assert least["keep"] < 20 < least["not"]  # of 47,000 pages a step, or of 92 huge ones
 
 
 @pytest.mark.parametrize(
