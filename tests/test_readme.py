@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+import ltkit
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
@@ -76,6 +78,14 @@ def test_the_learning_path_is_the_same_everywhere():
     for stem, minutes in path:
         text = (ROOT / f"notebooks/{stem}.ipynb").read_text()
         assert re.findall(r"About (\d+) minutes to read", text) == [str(minutes)], stem
+
+
+def test_an_evening_is_enough_for_the_files_to_read_first():
+    first = re.findall(r"^ {4}(\S+\.py) ", ltkit.__doc__ or "", re.MULTILINE)
+    assert len(first) == 11
+    assert "eleven files" in section("Reading the code")
+    lines = [len((ROOT / "ltkit" / name).read_text().splitlines()) for name in first]
+    assert sum(lines) < 3_000
 
 
 def test_links_to_files_lead_somewhere():

@@ -91,6 +91,14 @@ def test_npz_is_named_by_its_content(tmp_path):
     assert str(tmp_path) not in canonical(first)
 
 
+def test_fresh_weights_keep_the_scale_that_the_start_has():
+    ticket = tickets.imp(DENSE.replace(start=Init(seed=3, scheme="glorot_normal")), rounds=1)[0]
+    scaled = ticket.replace(start=ticket.start.replace(fan="neuron", permute=1))
+    for run, fan in ((ticket, "dense"), (scaled, "neuron")):
+        assert tickets.reinit(run).start == Init(seed=3, draw=1, scheme="glorot_normal", fan=fan)
+        assert tickets.reinit(run).mask == run.mask
+
+
 def test_kinds():
     first, second = tickets.imp(DENSE, rounds=2)
     assert [first.kind, tickets.reinit(second).kind, tickets.shuffled(first).kind] == ["ticket", "reinit", "shuffled"]

@@ -14,7 +14,6 @@ from ..spec import (
     From,
     Gradual,
     Grown,
-    Init,
     Magnitude,
     MaskSpec,
     Prunable,
@@ -121,11 +120,10 @@ def repelled(run: Run, runs: Sequence[Run], strength: float) -> Run:
 def reinit(winner: Run, draw: int = 1) -> Run:
     """RR: the same mask and data order over an independent θ_0', always trained in full (existence.md section 2).
 
-    An extra loss of the winner stays, against the same runs.
+    An extra loss of the winner stays, against the same runs; so does the scale to the mask of a start that has one.
     """
     first = origin(winner)
-    fresh = Init(seed=first.seed, draw=first.draw + draw, scheme=first.scheme)
-    return winner.replace(start=fresh)
+    return winner.replace(start=first.replace(draw=first.draw + draw, permute=None))
 
 
 def shuffled(winner: Run, seed: int | None = None) -> Run:
