@@ -42,6 +42,7 @@ def start(folder):
     common = ["--scheduler-file", str(file)]
     scheduler = ["dask_scheduler", *common, "--port", "0", "--no-dashboard", "--host", "127.0.0.1"]
     worker = ["dask_worker", *common, "--nthreads", "1", "--no-dashboard", "--local-directory", str(folder)]
+    worker += ["--memory-limit", "0"]  # else a share of the machine's, and on a small one the nanny kills it
     started = [
         subprocess.Popen([sys.executable, "-m", f"distributed.cli.{name}", *more], **words)
         for name, *more in (scheduler, worker, worker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from ltkit.lab import Lab
 from ltkit.lab.material import job
 from ltkit.prune import tickets
 from ltkit.spec import ARCHITECTURES, Anchor, Init, Network, Recipe, Run, Task
-from ltkit.train import Cohort, graph
+from ltkit.train import Cohort, device, graph
 from ltkit.train.device import pick
 
 
@@ -64,6 +65,31 @@ def test_fp32_is_fp32_in_convolutions_on_cuda(name: str, monkeypatch: pytest.Mon
         assert pick(name).type == "cuda"
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.parametrize(("kind", "name", "variable"), [("cpu", "g++", "CXX"), ("cuda", "gcc", "CC")])
+@pytest.mark.skipif(sys.platform != "linux", reason="which compiler is called, and where headers lie, differs")
+def test_what_is_missing_to_compile(
+    kind: str, name: str, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device.importlib.util, "find_spec", lambda module: module)
+    monkeypatch.setattr(device.sysconfig, "get_path", lambda which: str(tmp_path / which))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv(variable, raising=False)
+    assert device.lacking(kind) == f"no {'C++' if kind == 'cpu' else 'C'} compiler found"
+    (tmp_path / name).touch(0o755)
+    assert device.lacking(kind) == "no Python.h found (Debian has it in python3-dev)"
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "Python.h").touch()
+    assert device.lacking(kind) == ""
+    assert device.compiler(kind) == str(tmp_path / name)
+    monkeypatch.setenv(variable, "another")
+    assert device.lacking(kind)
+    monkeypatch.setenv(variable, f"{name} -O1")
+    assert device.lacking(kind) == ""
+    assert device.lacking("mps") == "torch.compile isn't used on mps here"
+    monkeypatch.setattr(device.importlib.util, "find_spec", lambda module: None)
+    assert (device.lacking(kind) == "") == (kind == "cpu")
 
 
 def test_cohorts_share_cuda_one_after_the_other(tmp_path: Path, cuda: torch.device) -> None:

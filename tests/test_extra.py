@@ -406,7 +406,7 @@ def test_a_compiled_step_equals_an_eager_one(dense, recipe):
     from ltkit.train.device import can_compile
 
     if not can_compile("cpu"):
-        pytest.skip("no C++ compiler")
+        pytest.skip("nothing to compile with")
     base = dense.replace(recipe=RECIPES[recipe])
     runs = [base.replace(extra=Repel(runs=two(base), strength=strength)) for strength in (2.0, -1.0)]
     jobs = [job_of(runs[0], mask_of(base)), job_of(runs[1], seed=2)]

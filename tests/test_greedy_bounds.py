@@ -279,7 +279,7 @@ def test_processes_end_with_the_program_that_is_killed(tmp_path):
             assert len(children) >= 3  # two workers and what they are forked from
             process.kill()
             _, left = psutil.wait_procs(children, timeout=30)
-            assert not left
+            assert {process.status() for process in left} <= {psutil.STATUS_ZOMBIE}  # where nobody collects orphans
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -460,7 +460,7 @@ def test_compiled_and_eager_trainings_agree(dense, make_lab):
     from ltkit.train.device import can_compile
 
     if not can_compile("cpu"):
-        pytest.skip("no C++ compiler")
+        pytest.skip("nothing to compile with")
     run = dense.replace(recipe=RECIPE.replace(epochs=None, steps=4))
     labs = [make_lab(name, compile=name) for name in ("never", "always")]
     for lab in labs:

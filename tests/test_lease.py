@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -85,13 +86,17 @@ def test_an_empty_file_is_a_lease_that_is_being_written(folder):
     leases.close()
 
 
-def test_a_holder_touches_its_leases(folder):
-    one, two = Leases(folder, beat=0.02), Leases(folder, patience=0.5)
+def test_a_holder_touches_its_leases(folder, monkeypatch):
+    one, two, now = Leases(folder, beat=0.02), Leases(folder, patience=1), 0.0
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
     one.take([NAME])
-    until = time.monotonic() + 1.5
-    while time.monotonic() < until:
+    file, until = folder / "leases" / NAME, time.monotonic() + 60
+    for _ in range(5):
         assert not two.take([NAME])
-        time.sleep(0.02)
+        seen, now = file.stat().st_mtime_ns, now + 0.9
+        while file.stat().st_mtime_ns == seen:
+            assert time.monotonic() < until
+            time.sleep(0.01)
     one.close()
     assert two.take([NAME])
     two.close()

@@ -85,8 +85,8 @@ def gap(a, b, but=()):
 def test_a_cohort_equals_lone_trainings(tiny, network, recipe, augmentation):
     """Nine members, each different in one thing from the first; after some steps each is where it would be alone.
 
-    In fp64 for all. In fp32 not for MobileNet: its 27 BatchNorms on maps of one pixel blow rounding up a
-    thousandfold a step, whoever its neighbours are.
+    In fp64 for all. In fp32 for LeNet alone: under another kernel's rounding a unit of a ResNet changes sides at 0 and
+    its BatchNorms carry that on; MobileNet's 27 on maps of one pixel blow rounding up a thousandfold a step.
     """
     task = tiny.replace(subset=0.8, **augmentation)
     base = run_of(task, network, **recipe)
@@ -101,7 +101,8 @@ def test_a_cohort_equals_lone_trainings(tiny, network, recipe, augmentation):
         job_of(base.replace(task=task.replace(pixels="shuffled", corruption_seed=4))),
         job_of(base.replace(task=task.replace(subset_seed=1))),
     ]
-    steps, tolerances = (2, [(True, 1e-4)]) if network == MOBILENET else (4, [(True, 1e-10), (False, 1e-4)])
+    steps, tolerances = (2, [(True, 1e-4)]) if network == MOBILENET else (4, [(True, 1e-10)])
+    tolerances += [(False, 1e-4)] if network == LENET else []
     for double, tolerance in tolerances:
         together = stepped(members, steps, double=double)
         for r, job in enumerate(members):
@@ -197,7 +198,7 @@ def test_a_compiled_step_equals_an_eager_one(tiny, network):
     from ltkit.train.device import can_compile
 
     if not can_compile("cpu"):
-        pytest.skip("no C++ compiler")
+        pytest.skip("nothing to compile with")
     run = run_of(tiny, network, optimizer="adam", lr=0.01, batch_size=32)
     jobs = [job_of(run, mask_of(run)), job_of(run.replace(order=1))]
     eager, compiled = stepped(jobs, 4), stepped(jobs, 4, compile=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,19 +19,21 @@ def findings(store: Place = None, data: Place = None) -> list[tuple[str, str]]:
     """Names and facts, in the order in which they are told."""
     import torch
 
-    from ..train.device import pick
+    from ..train.device import compiler, lacking, pick
 
     made = environment()
     device = str(pick("auto"))
-    compiler = next(
-        (found for name in (os.environ.get("CXX") or "c++", "g++", "clang++") if (found := shutil.which(name))), None
-    )
+    kind = device.split(":")[0]
+    missing = lacking(kind)
     return [
         *({"python": made["python"], **made["versions"]}.items()),
         ("commit", commit() or "not in a git checkout"),
         ("device", device + (f" ({made['gpu']})" if made["gpu"] else "")),
         ("cpu", f"{cpu()}, {cores()} cores, {torch.get_num_threads()} threads for torch"),
-        ("compiler", compiler or "no C++ compiler found: long trainings on the CPU run eagerly (same results, slower)"),
+        (
+            "compiler",
+            f"{missing}: long trainings run eagerly (same results, slower)" if missing else str(compiler(kind)),
+        ),
         *_data(data),
         ("store", _store(store)),
     ]

@@ -7,8 +7,11 @@ import functools
 import importlib.util
 import logging
 import os
+import shlex
 import shutil
 import sys
+import sysconfig
+from pathlib import Path
 
 import torch
 
@@ -46,15 +49,30 @@ def wait(device: torch.device) -> None:
 @functools.cache
 def can_compile(kind: str) -> bool:
     """Whether torch.compile has what it needs on this kind of device; says once what is missing."""
-    if kind == "cpu":
-        works = any(shutil.which(name) for name in (os.environ.get("CXX") or "c++", "g++", "clang++"))
-        missing = "no C++ compiler found"
-    else:
-        works = kind == "cuda" and importlib.util.find_spec("triton") is not None
-        missing = f"torch.compile isn't used on {kind} here"
-    if not works:
+    if missing := lacking(kind):
         log.warning("%s: long trainings run eagerly (same results, slower)", missing)
-    return works
+    return not missing
+
+
+def lacking(kind: str) -> str:
+    """What torch.compile lacks on this kind of device, "" if nothing."""
+    if kind not in ("cpu", "cuda") or (kind == "cuda" and importlib.util.find_spec("triton") is None):
+        return f"torch.compile isn't used on {kind} here"
+    if compiler(kind) is None:
+        return f"no {'C++' if kind == 'cpu' else 'C'} compiler found"
+    # What is compiled is a module for Python. Apple's own Python has its headers elsewhere, where torch looks for them.
+    if sys.platform != "darwin" and not Path(sysconfig.get_path("include"), "Python.h").exists():
+        return "no Python.h found (Debian has it in python3-dev)"
+    return ""
+
+
+def compiler(kind: str) -> str | None:
+    """Where the compiler is that torch.compile (cpu) or triton (cuda) calls."""
+    if kind == "cuda":
+        names = [os.environ["CC"]] if os.environ.get("CC") else ["gcc", "clang"]
+    else:
+        names = [os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")]
+    return next((found for name in names if (found := shutil.which(shlex.split(name)[0]))), None)
 
 
 @functools.cache
