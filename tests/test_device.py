@@ -83,8 +83,9 @@ def test_what_is_missing_to_compile(
     (tmp_path / "include" / "Python.h").touch()
     assert device.lacking(kind) == ""
     assert device.compiler(kind) == str(tmp_path / name)
-    monkeypatch.setenv(variable, "another")
-    assert device.lacking(kind)
+    for absent in ("another", ""):
+        monkeypatch.setenv(variable, absent)
+        assert device.lacking(kind)
     monkeypatch.setenv(variable, f"{name} -O1")
     assert device.lacking(kind) == ""
     assert device.lacking("mps") == "torch.compile isn't used on mps here"

@@ -69,10 +69,11 @@ def lacking(kind: str) -> str:
 def compiler(kind: str) -> str | None:
     """Where the compiler is that torch.compile (cpu) or triton (cuda) calls."""
     if kind == "cuda":
-        names = [os.environ["CC"]] if os.environ.get("CC") else ["gcc", "clang"]
+        names = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]
     else:
-        names = [os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")]
-    return next((found for name in names if (found := shutil.which(shlex.split(name)[0]))), None)
+        names = [os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")]
+    words = [word for name in names for word in shlex.split(name)[:1]]  # none of a name that is set but empty
+    return next((found for word in words if (found := shutil.which(word))), None)
 
 
 @functools.cache
