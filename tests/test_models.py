@@ -377,6 +377,25 @@ def test_bf16_is_the_same_arithmetic_on_a_cpu_without_it(arch: str, monkeypatch:
         assert (one - other).norm() <= 0.02 * one.norm()
 
 
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (1, 2)])  # those of a ResNet
+def test_a_convolution_in_bf16_is_the_same_arithmetic_without_it(
+    kernel: int, stride: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[list[Tensor]] = []
+    for native in (True, False):
+        monkeypatch.setattr(layers, "NATIVE_BF16", native)
+        layer, draw = Conv(8, 16, kernel, 2, stride=stride), torch.Generator().manual_seed(0)
+        layer.weight.data.normal_(generator=draw)
+        x = torch.randn(4, 16, 8, 8, generator=draw).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            maps = layer(x)
+        assert maps.dtype == torch.bfloat16
+        weights = torch.linspace(-1, 1, maps.numel()).view_as(maps)
+        found.append([maps.float(), *torch.autograd.grad((maps.float() * weights).sum(), [x, layer.weight])])
+    for one, other in zip(*found, strict=True):
+        assert (one - other).norm() <= 0.02 * one.norm()
+
+
 def test_compiles_as_one_graph_with_running_statistics() -> None:
     network, x = Network(arch="conv2", width=0.1, norm="batch"), images(2, 4, DIGITS)
     eager, compiled = filled(network, DIGITS, 2), filled(network, DIGITS, 2)
