@@ -477,7 +477,10 @@ class Run(Value):
             raise ValueError(f"admm trains a dense network: it can't join a {self.mask.kind} mask")
         if self.extra is not None and isinstance(self.mask, Grown | Gradual):
             raise ValueError(f"an extra loss looks at one mask: it can't join a {self.mask.kind} one, which changes")
-        if isinstance(self.mask, Given):  # the next run's mask may be written to the same file
+        drawn = self.mask
+        while isinstance(drawn, Shuffled | Grown):
+            drawn = drawn.mask
+        if isinstance(drawn, Given):  # the next run's mask may be written to the same file
             _ = self.identity
         return self
 

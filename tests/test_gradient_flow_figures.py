@@ -267,6 +267,26 @@ def test_names_are_those_of_the_study():
         assert len({(look.color, look.marker, look.line) for look in looks.values()}) == len(looks)
 
 
+def test_tables_call_arms_what_the_figures_call_them():
+    rows = pd.DataFrame(
+        {
+            "of": ["rigl", "lt_start", "prune_end"],
+            "method": ["scratch", "gmp", "dense"],
+            "init": ["neuron", "", "layer"],
+            "distribution": ["erk", "pruned", ""],
+            "published": [1.0, "1 to 2", 3.0],
+        }
+    )
+    told = show.worded(rows)
+    assert told["of"].tolist() == [METHODS["rigl"].label, "ticket, start", "prune_end"]
+    assert told["method"].tolist() == [METHODS[name].label for name in ("scratch", "gmp", "dense")]
+    assert told["init"].tolist() == [LOOKS["neuron"].label, "", LOOKS["layer"].label]
+    assert told["distribution"].tolist() == ["ERK", "pruned", ""]
+    assert told["published"].equals(rows["published"])
+    assert show.worded(rows[["published"]]).equals(rows[["published"]])
+    assert rows["of"].tolist() == ["rigl", "lt_start", "prune_end"]  # the table itself stays
+
+
 def test_norms_have_panels_by_start_and_the_dense_networks_in_each():
     figure = drawn()["norms"]
     assert titles(figure) == [

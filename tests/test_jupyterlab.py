@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -105,6 +104,14 @@ class Lab:
         return False
 
 
+def _address(runtime: Path) -> str:
+    """Where the server answers, from the file that it writes; before that a port where nobody does."""
+    for file in runtime.glob("jpserver-*.json"):
+        with contextlib.suppress(ValueError, KeyError):  # half-written
+            return f"http://127.0.0.1:{json.loads(file.read_text())['port']}"
+    return "http://127.0.0.1:1"
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, smoke_store: Path) -> Iterator[Lab]:
     binaries()
@@ -114,9 +121,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, smoke_store: Path) -> Iterator
         file = place / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(settings))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port, token = free.getsockname()[1], secrets.token_hex(16)
+    token = secrets.token_hex(16)
     own = {
         name: str(place / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
     }
@@ -125,7 +130,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, smoke_store: Path) -> Iterator
     environment.pop("LTKIT_HEADLESS", None)
     words = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser"),
-        *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
+        *("--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"),
         *(f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={place / 'notebooks'}"),
         *(f"--LabApp.user_settings_dir={place / 'settings'}", f"--LabApp.workspaces_dir={place / 'workspaces'}"),
         *("--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
@@ -133,9 +138,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory, smoke_store: Path) -> Iterator
     log = place / "jupyterlab.log"
     with log.open("w") as stream:
         server = subprocess.Popen(words, env=environment, cwd=place, stdout=stream, stderr=subprocess.STDOUT)
-    found, until = Lab(f"http://127.0.0.1:{port}", token, place / "notebooks"), time.monotonic() + 180
+    runtime, until = Path(own["JUPYTER_RUNTIME_DIR"]), time.monotonic() + 180
     try:
-        while not found.answers():
+        while not (found := Lab(_address(runtime), token, place / "notebooks")).answers():
             assert server.poll() is None, log.read_text()
             assert time.monotonic() < until, log.read_text()
             time.sleep(0.3)

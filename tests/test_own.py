@@ -14,7 +14,7 @@ from ltkit.models import own
 from ltkit.notebook import combine
 from ltkit.prune import tickets
 from ltkit.prune.given import given, read
-from ltkit.spec import Given, Init, Network, Recipe, Run
+from ltkit.spec import Given, Grown, Init, Network, Recipe, Run, Shuffled
 
 SHAPE, CLASSES = (1, 8, 8), 4
 NARROW = """
@@ -92,11 +92,20 @@ def test_a_given_mask_may_lie_at_home(mask, tmp_path, monkeypatch):
     assert read(spec, SHAPES).keys() == mask.keys()
 
 
-def test_a_mask_that_was_written_over_is_refused(tiny, lab, tmp_path):
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda mask: mask,
+        lambda mask: Shuffled(mask=mask),
+        lambda mask: Grown(method="set", mask=Shuffled(mask=mask), every=3),
+    ],
+    ids=["alone", "shuffled", "grown"],
+)
+def test_a_mask_that_was_written_over_is_refused(around, tiny, lab, tmp_path):
     """Or it would be trained and stored under the name of the first."""
     dense = dense_of(tiny, width=0.1)
     first, second = (
-        dense.replace(mask=given({"fc1.weight": torch.rand(30, 64) < density}, tmp_path / "mask"))
+        dense.replace(mask=around(given({"fc1.weight": torch.rand(30, 64) < density}, tmp_path / "mask")))
         for density in (0.3, 0.6)
     )
     assert first != second

@@ -10,6 +10,7 @@ from .gradient_flow_agreement import agreement
 from .gradient_flow_curves import accuracies
 from .gradient_flow_map import solution_map
 from .gradient_flow_norms import explore_choices, explore_plot, gradient_norms
+from .gradient_flow_parts import worded
 from .gradient_flow_path import to_the_pruned
 from .gradient_flow_spectrum import spectrum
 from .gradient_flow_start import logit_scale
@@ -26,4 +27,5 @@ __all__ = [
     "spectrum",
     "to_the_pruned",
     "update_changes",
+    "worded",
 ]

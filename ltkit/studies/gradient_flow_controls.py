@@ -106,36 +106,35 @@ def untrained(params: Params, tables: Tables) -> Rows:
 def published(params: Params, tables: Tables) -> Rows:
     """This scale's numbers beside those that paper D has for LeNet-5 on MNIST at density .05; none for other networks.
 
-    Columns quantity, of, published, here (mean), low, high, n. G stands at the same share of training as the paper's
-    step. Distances were read off a map, which distorts.
+    Columns quantity, of, init (of G alone), published, here (mean), low, high, n. G stands at the same share of
+    training as the paper's step. Distances were read off a map, which distorts.
     """
     e = Evidence(params, tables)
-    columns = ["quantity", "of", "published", "here", "low", "high", "n"]
+    columns = ["quantity", "of", "init", "published", "here", "low", "high", "n"]
     if e.name != "lenet_5":
         return pd.DataFrame(columns=columns)
     rows = []
-    for quantity, of, number, values in _told(e):
+    for quantity, of, init, number, values in _told(e):
         found = estimate(values["value"].dropna())
-        told = {"quantity": quantity, "of": of, "published": number, "here": found.mean}
+        told = {"quantity": quantity, "of": of, "init": init, "published": number, "here": found.mean}
         rows.append({**told, "low": found.low, "high": found.high, "n": found.n})
     return pd.DataFrame([row for row in rows if row["n"]], columns=columns)
 
 
-def _told(e: Evidence) -> Iterator[tuple[str, str, float | str, Rows]]:
+def _told(e: Evidence) -> Iterator[tuple[str, str, str, float | str, Rows]]:
     for method, number in ACCURACIES.items():
         rows = e.at(method)
-        yield "test accuracy (%)", method, number, rows.assign(value=rows["accuracy"])
+        yield "test accuracy (%)", method, "", number, rows.assign(value=rows["accuracy"])
     words = {"disagreement": "disagreement", "with_parent": "disagreement with the pruned"}
     words["ensemble"] = "ensemble's accuracy (%)"
     for group, numbers in GROUPS.items():
         for (column, quantity), number in zip(words.items(), numbers, strict=True):
-            yield quantity, group, number, e.group(group, column)
+            yield quantity, group, "", number, e.group(group, column)
     for (method, init), norms in NORMS.items():
         for step, number in zip(STEPS, norms, strict=True):
             rows = e.norm(step, method, init=init or e.own)
-            name = f"{method}, {init}" if init else method
-            yield f"G at step {step:,}", name, number, rows.assign(value=np.power(10.0, rows["value"]))
+            yield f"G at step {step:,}", method, init or e.own, number, rows.assign(value=np.power(10.0, rows["value"]))
     for end, number in BARRIERS.items():
-        yield "barrier to the pruned (nats)", end, number, e.path(end, "barrier")
+        yield "barrier to the pruned (nats)", end, "", number, e.path(end, "barrier")
     for name, away in AWAY.items():
-        yield "L2 distance to the pruned", name, away, e.between("prune_end", name)
+        yield "L2 distance to the pruned", name, "", away, e.between("prune_end", name)
