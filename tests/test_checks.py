@@ -92,7 +92,29 @@ def test_permuting_by_hand():
     assert moved["b"] is weights["b"]
 
 
+def test_what_is_permuted_does_not_depend_on_the_order_of_the_weights():
+    weights = {name: torch.randn(40) for name in "abc"}
+    mask = {name: torch.rand(40) < 0.5 for name in "abc"}
+    first, second = (
+        masks.permute_kept({name: weights[name] for name in order}, mask, torch.Generator().manual_seed(1))
+        for order in ("abc", "cab")
+    )
+    assert all(torch.equal(first[name], second[name]) for name in "abc")
+
+
 # In the lab
+
+
+@pytest.mark.parametrize("pruned", [True, False])
+def test_permuted_trained_weights_are_the_same_whenever_they_are_read(pruned, dense, lab):
+    """A file's tensors come in another order at each reading: that order decided who got which permutation."""
+    run = dense.replace(start=From(run=dense, permute=3))
+    run = run.replace(mask=Magnitude(run=dense, density=0.3)) if pruned else run
+    lab.run([run])
+    first = lab.weights(run, 0)
+    for _ in range(8):
+        again = lab.weights(run, 0)
+        assert all(torch.equal(first[name], again[name]) for name in first)
 
 
 @pytest.mark.parametrize("method", ["snip", "grasp", "synflow", "magnitude"])

@@ -3,14 +3,19 @@
 import json
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import safetensors.torch
+import torch
 
 from ltkit.errors import UserError
 from ltkit.store import Damaged, open_store
 from ltkit.store import store as module
+from ltkit.store.tensors import load
 
 NAME = "ticket-0123456789ab"
 FILES = {"spec.json": b"{}", "env.json": b"{}", "metrics.csv": b"epoch,split,loss,correct,count\n1,test,0.5,9,10\n"}
@@ -35,6 +40,16 @@ def test_round_trip(store):
     assert store.content(NAME, "weights.safetensors") == b"w" * 1000
     assert store.verify(NAME) is None
     assert [p.name for p in store.path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_tensors_come_in_the_order_of_their_names():
+    """Else their order would be chance, and with it what is drawn or summed tensor by tensor."""
+    content = safetensors.torch.save({name: torch.zeros(1) for name in "cadbfe"})
+    assert all("".join(load(content)) == "abcdef" for _ in range(5))
+    package = Path(module.__file__).parents[1]
+    direct = re.compile(r"safetensors(\.torch)? import .*\b(load|load_file|safe_open)\b|safetensors\.torch\.load")
+    readers = {path.name for path in package.rglob("*.py") if direct.search(path.read_text())}
+    assert readers == {"tensors.py"}
 
 
 def test_a_folder_without_done_is_no_run(store):

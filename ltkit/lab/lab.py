@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import pandas as pd
 import torch
-from safetensors.torch import load
 from torch import Tensor
 
 from .. import models
@@ -25,6 +24,7 @@ from ..models.cost import multiplications
 from ..prune.masks import Mask
 from ..spec import Gradual, Run
 from ..store import Damaged, open_store
+from ..store.tensors import load
 from ..train import Job, Outcome, Trace, cohort_key, train
 from ..train.device import can_compile, keep_memory, pick
 from ..train.job import resume_epoch

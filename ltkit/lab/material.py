@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 
 import torch
-from safetensors.torch import load
 from torch import Tensor
 
 from .. import data, models
@@ -38,6 +37,7 @@ from ..spec import (
     user_files,
 )
 from ..store import Store
+from ..store.tensors import load
 from ..train import Job
 from .plan import needs_checkpoint
 

@@ -7,12 +7,13 @@ import io
 from typing import Any
 
 import pandas as pd
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import UserError
 from ..spec import SCHEMA, Run, Trace, plain
 from ..store.files import dump
+from ..store.tensors import load
 from ..train.trace import COLUMNS, Record
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import UserError
 from ..spec import Given
 from ..store import files
+from ..store.tensors import load
 from .masks import Mask
 
 

@@ -70,7 +70,7 @@ def permute_kept(
 
     Mask, counts and each layer's distribution of values stay; which value stands where is chance.
     """
-    moved = {name: w.clone() for name, w in weights.items() if name in mask}
+    moved = {name: weights[name].clone() for name in mask}  # a mask is in the order of the layers, whatever the weights
     for name, w in moved.items():
         kept = w[mask[name]]
         w[mask[name]] = kept[torch.randperm(kept.numel(), generator=generator)]

@@ -18,7 +18,6 @@ from pathlib import Path
 import torch
 import torch_pruning
 from safetensors import SafetensorError
-from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensor_bytes
 from torch import Tensor, fx, nn
 
@@ -26,6 +25,7 @@ from ..errors import UserError
 from ..models.plain import torch_module
 from ..spec import Network
 from ..store.files import dump, replace
+from ..store.tensors import load as read_tensors
 from .channels import Group
 from .greedy_problem import Floats, Ints
 

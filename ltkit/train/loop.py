@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import UserError
+from ..store.tensors import load
 from .change import last_update
 from .cohort import Cohort
 from .evaluate import Score, evaluate
