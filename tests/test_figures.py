@@ -24,7 +24,7 @@ from ltkit.errors import UserError
 from ltkit.show import existence, style
 from ltkit.show.panels import Picture, panels
 from ltkit.show.scales import PERCENTAGES
-from ltkit.show.tables import minus
+from ltkit.show.tables import minus, shown
 from ltkit.verdict import EXISTENCE, Verdict, conditions, estimate, t_interval
 
 mpl.use("Agg")
@@ -579,3 +579,27 @@ def test_what_tests_of_figures_would_see(spoil: Any, check: Any):
         figure.draw_without_rendering()
         with pytest.raises(AssertionError) if wrong else nullcontext():
             check(figure, "panel")
+
+
+def test_pages_show_tables_in_the_words_of_the_figures():
+    rows = pd.DataFrame(
+        {
+            "network": ["lenet_300_100", "resnet8*0.5-plain"],
+            "arm": ["rr_imp", "unheard_of"],
+            "control": ["lenet_5: ticket - dense", ""],
+            "layer": ["conv1.weight", None],
+            "method": ["snip", 3],
+            "dense_ticket": [1.23456, math.nan],
+            "n_seeds": [5, 4],
+        }
+    )
+    before = rows.copy()
+    page = shown(rows, 3, {"snip": "SNIP", "dense_ticket": "masked dense – ticket"}).to_html()
+    cells = re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", page)
+    assert cells == [
+        *("network", "arm", "control", "layer", "method", "masked dense – ticket", "n seeds"),
+        *("LeNet-300-100", style.arm("rr_imp").label, "LeNet-5: ticket − dense", "conv1.weight", "SNIP", "1.235", "5"),
+        *("ResNet-8 ×0.5 without residuals", "unheard_of", "", "–", "3", "–", "4"),
+    ]
+    pd.testing.assert_frame_equal(rows, before)
+    assert shown(rows[:0]).to_html()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -268,23 +269,10 @@ def test_names_are_those_of_the_study():
 
 
 def test_tables_call_arms_what_the_figures_call_them():
-    rows = pd.DataFrame(
-        {
-            "of": ["rigl", "lt_start", "prune_end"],
-            "method": ["scratch", "gmp", "dense"],
-            "init": ["neuron", "", "layer"],
-            "distribution": ["erk", "pruned", ""],
-            "published": [1.0, "1 to 2", 3.0],
-        }
-    )
-    told = show.worded(rows)
-    assert told["of"].tolist() == [METHODS["rigl"].label, "ticket, start", "prune_end"]
-    assert told["method"].tolist() == [METHODS[name].label for name in ("scratch", "gmp", "dense")]
-    assert told["init"].tolist() == [LOOKS["neuron"].label, "", LOOKS["layer"].label]
-    assert told["distribution"].tolist() == ["ERK", "pruned", ""]
-    assert told["published"].equals(rows["published"])
-    assert show.worded(rows[["published"]]).equals(rows[["published"]])
-    assert rows["of"].tolist() == ["rigl", "lt_start", "prune_end"]  # the table itself stays
+    rows = pd.DataFrame({"of": ["rigl", "lt_start"], "init": ["neuron", ""], "distribution": ["erk", "pruned"]})
+    page = show.shown(rows).to_html()
+    told = re.findall(r"<td[^>]*>([^<]*)</td>", page)
+    assert told == [METHODS["rigl"].label, LOOKS["neuron"].label, "ERK", "ticket, start", "", "pruned"]
 
 
 def test_norms_have_panels_by_start_and_the_dense_networks_in_each():

@@ -165,9 +165,9 @@ def test_the_matrix_says_mean_interval_and_word(found: Study):
         assert float(mean) == pytest.approx(told["effect"], abs=0.0501)
         low, high = part(axes, f"interval:{place}").get_text().replace("−", "-").split(" to ")
         assert (float(low), float(high)) == pytest.approx((told["low"], told["high"]), abs=0.0501)
-        assert to_hex(part(axes, f"tint:{place}").get_facecolor()) == show.WORDS[told["word"]].tint
+        assert to_hex(part(axes, f"tint:{place}").get_facecolor()) == show.SIGNS[told["word"]].tint
     assert set(rows["word"]) == set(signs)
-    assert len({word.tint for word in show.WORDS.values()}) == len({word.sign for word in show.WORDS.values()}) == 4
+    assert len({word.tint for word in show.SIGNS.values()}) == len({word.sign for word in show.SIGNS.values()}) == 4
 
 
 def test_what_does_not_apply_is_a_dash_in_its_cell(found: Study):

@@ -18,7 +18,7 @@ from .existence_ticket import ticket_choices, ticket_plot
 from .panels import Picture, handle, legend, nothing, panels, series
 from .scales import density_axis, dodge, rate_axis
 from .style import BLACK, GREY, SOFT, Look, arm, density, named, nth, styled
-from .tables import minus, of
+from .tables import minus, of, shown
 from .verdicts import show_verdicts, verdict_frame
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "prize_board",
     "rewinding",
     "show_verdicts",
+    "shown",
     "ticket_choices",
     "ticket_plot",
     "verdict_frame",

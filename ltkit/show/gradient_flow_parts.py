@@ -40,20 +40,15 @@ PRUNED = "pruned"  # the layout of a mask over the layers that gradual pruning f
 LAYOUTS = {"uniform": "uniform", "er": "ER", "erk": "ERK", PRUNED: PRUNED}
 STROKES = {"uniform": ("o", "-"), "er": ("^", "-."), "erk": ("s", "--"), PRUNED: ("D", ":")}
 
+_ARMS = {name: look.label for name, look in METHODS.items()}
+WORDS = {  # what tables call arms, their starts and ends (lt_start), starts and layouts
+    **_ARMS,
+    **{f"{name}_{end}": f"{label}, {end}" for name, label in _ARMS.items() for end in ("start", "end")},
+    **{name: look.label for name, look in INITS.items()},
+    **LAYOUTS,
+}
+
 Line = tuple[str, Look, pd.DataFrame]  # what its artists are called, how it looks, its rows
-
-
-def worded(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with arms (method, of), starts (init) and layouts (distribution) called what the figures call them.
-
-    An arm's start or end, as in `lt_start`, is called "ticket, start". What has no name stays.
-    """
-    arms = {name: look.label for name, look in METHODS.items()}
-    ends = {f"{name}_{end}": f"{label}, {end}" for name, label in arms.items() for end in ("start", "end")}
-    inits = {name: look.label for name, look in INITS.items()}
-    names = {"method": arms, "of": arms | ends, "init": inits, "distribution": LAYOUTS}
-    found = [column for column in names if column in rows]
-    return rows.assign(**{column: rows[column].replace(names[column]) for column in found})
 
 
 def at_density(rows: pd.DataFrame, density: float | None) -> tuple[pd.DataFrame, str]:

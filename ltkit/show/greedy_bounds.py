@@ -15,6 +15,7 @@ from .greedy_bounds_map import regime_map
 from .greedy_bounds_rates import rates
 from .greedy_bounds_slim import accuracy_over_flops
 from .greedy_bounds_widths import kept_widths
+from .tables import shown
 
 __all__ = [
     "accuracy_over_flops",
@@ -28,5 +29,6 @@ __all__ = [
     "rates",
     "regime_map",
     "shortlist_recall",
+    "shown",
     "two_laws",
 ]

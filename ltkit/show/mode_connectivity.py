@@ -7,12 +7,13 @@ described where their figures are. Settings stand in the order of their table.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .mode_connectivity_barriers import barrier_kinds, instability, ticket_gap
+from .mode_connectivity_barriers import SERIES, barrier_kinds, instability, ticket_gap
 from .mode_connectivity_histograms import weight_histograms
 from .mode_connectivity_maps import distance_map, solution_map
 from .mode_connectivity_parts import (
@@ -33,6 +34,7 @@ from .sanity_checks_curves import empty
 from .scales import density_axis, dodge, stretch
 from .style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, SOFT, VERMILION, WINE, Look, arm, nth, styled
 from .tables import of
+from .tables import shown as shown_in
 
 __all__ = [
     "barrier_kinds",
@@ -43,6 +45,7 @@ __all__ = [
     "explore_plot",
     "instability",
     "repulsion",
+    "shown",
     "solution_map",
     "surface",
     "ticket_gap",
@@ -50,6 +53,7 @@ __all__ = [
     "weight_modes",
 ]
 
+shown = partial(shown_in, words={kind: look.label for kind, look in SERIES.items()})
 ARMS = {
     "imp": Look("ticket (IMP)", BLUE, "o"),
     "reinit": Look("same mask, fresh weights", VERMILION, "s"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from .sanity_checks_curves import (
 )
 from .sanity_checks_layers import collapse_scatter, layer_profiles
 from .style import SOFT, VERDICTS, Word, named, styled
+from .tables import shown as shown_in
 
 __all__ = [
     "accuracy_by_kind",
@@ -40,9 +42,11 @@ __all__ = [
     "explore_choices",
     "explore_plot",
     "layer_profiles",
+    "shown",
 ]
 
-WORDS: dict[str, Word] = {
+shown = partial(shown_in, words={**{name: look.label for name, look in LOOKS.items()}, **CHECKS})
+SIGNS: dict[str, Word] = {
     "passes": VERDICTS["supported"],
     "fails": VERDICTS["refuted"],
     "better": Word("↑", "#5e2750", "#f3e1ee"),
@@ -103,7 +107,7 @@ def check_matrix(matrix: pd.DataFrame, network: str, density: float) -> Picture:
                 _cell(axes, box, said.get((name, check)), words.get((name, check)), f"{name}:{check}")
             top += tall
     figure.suptitle(f"{named(network)}, density {density:g}", x=0.01, ha="left")
-    patches = [Patch(color=word.tint, label=f"{word.sign}  {MEANINGS[key]}") for key, word in WORDS.items()]
+    patches = [Patch(color=word.tint, label=f"{word.sign}  {MEANINGS[key]}") for key, word in SIGNS.items()]
     patches.append(Patch(color="none", label="–  not applicable or not run"))
     legend(figure, patches, seeds=False)
     return figure
@@ -111,7 +115,7 @@ def check_matrix(matrix: pd.DataFrame, network: str, density: float) -> Picture:
 
 def _said(told: Mapping[str, Any], most: int) -> list[str]:
     """The lines of a cell: sign and mean, interval, and the number of seeds where some are missing."""
-    lines = [f"{WORDS[told['word']].sign} {points(told['effect'])}"]
+    lines = [f"{SIGNS[told['word']].sign} {points(told['effect'])}"]
     if math.isfinite(told["low"]):
         low, high = (points(told[end]).removeprefix("+") for end in ("low", "high"))
         lines.append(f"{low} to {high}")
@@ -129,7 +133,7 @@ def _cell(axes: Axes, box: Rectangle, lines: list[str] | None, word: str | None,
     if not lines or word is None:
         axes.text(*middle, "–", color=SOFT, fontsize=11, gid=f"cell:{name}", **style)
         return
-    look = WORDS[word]
+    look = SIGNS[word]
     box.set(facecolor=look.tint, gid=f"tint:{name}")
     axes.add_patch(box)
     first, *more = lines

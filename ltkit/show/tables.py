@@ -1,10 +1,19 @@
-"""What figures take from a study's table: which rows, and differences paired by seed."""
+"""What figures and pages take from a study's table: which rows, differences paired by seed, and in which words."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ..errors import UserError, nearest
+from .style import arm, named
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
+
+_TEXTS: dict[str, Callable[[str], str]] = {"network": named, "control": named, "arm": lambda name: arm(name).label}
 
 
 def full(table: pd.DataFrame) -> pd.DataFrame:
@@ -37,3 +46,23 @@ def of(table: pd.DataFrame, network: str) -> pd.DataFrame:
         raise UserError(f"no network '{network}' in the table{nearest(network, known)}; there are {', '.join(known)}")
     rows = full(table)
     return rows[rows["network"] == network]
+
+
+def shown(rows: pd.DataFrame, precision: int = 2, words: Mapping[str, str] | None = None) -> Styler:
+    """A table as a page shows it: without its index, in the figures' words, numbers with `precision` decimals.
+
+    Networks (`network`, `control`) have the names that people write, `arm` its label; any other text or heading that
+    is a key of `words` is its value. The table itself stays as it is.
+    """
+
+    known = words or {}
+
+    def word(column: str, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return _TEXTS[column](value) if column in _TEXTS else known.get(value, value)
+
+    texts = rows.select_dtypes(["object", "str"])
+    told = rows.assign(**{column: [word(column, value) for value in texts[column]] for column in texts})
+    told.columns = [known.get(column, column.replace("_", " ")) for column in told.columns]
+    return told.style.hide(axis="index").format(precision=precision, na_rep="–")
