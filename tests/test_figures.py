@@ -501,6 +501,8 @@ def test_networks_have_their_names():
         "resnet20-plain": "ResNet-20 without residuals",
         "vgg16": "VGG-16",
         "mobilenet_v1*2": "MobileNet-v1 ×2",
+        "conv4*0.25+bn": "Conv-4 ×0.25 with BatchNorm",
+        "no signal in vgg16+nobn, 2 of 5": "no signal in VGG-16 without BatchNorm, 2 of 5",
         "lenet_300_100 - lenet_300_100*0.1 at lr 0.01": "LeNet-300-100 − LeNet-300-100 ×0.1 at lr 0.01",
         "digits, lr 0.1; density 0.13": "digits, lr 0.1; density 0.13",
     }

@@ -21,7 +21,7 @@ from ltkit.errors import UserError
 from ltkit.show import mode_connectivity as show
 from ltkit.show.explore import explorer
 from ltkit.show.mode_connectivity_maps import scaled
-from ltkit.show.mode_connectivity_parts import KINDS, WORDS, title_of, words_of
+from ltkit.show.mode_connectivity_parts import KINDS, WORDS, words_of
 from ltkit.show.panels import Picture
 from ltkit.studies import mode_connectivity_params as asked
 from ltkit.verdict import t_interval
@@ -643,8 +643,6 @@ def test_settings_and_networks_have_their_words():
         "odd": "batch odd",
     }
     assert {setting: words_of(setting) for setting in said} == said
-    assert title_of("conv4*0.25+bn") == "Conv-4 ×0.25 with BatchNorm"
-    assert title_of("lenet_300_100") == "LeNet-300-100"
 
 
 MANY = {"16/0.1": 0.0, "64/0.1": 0.1, "512/0.1/steps": 0.5, "512/0.1": 0.6, "512/0.1/wd0": 0.7, "2048/0.1/adam": 1.0}

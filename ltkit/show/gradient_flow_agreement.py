@@ -20,10 +20,10 @@ from matplotlib.ticker import MaxNLocator
 from ..verdict import t_interval
 from .gradient_flow_lines import view
 from .gradient_flow_parts import METHODS, at_density
-from .mode_connectivity_parts import WIDTH, chosen, headline, title_of
+from .mode_connectivity_parts import WIDTH, chosen, headline
 from .panels import EDGE, Picture, legend, panels
 from .sanity_checks_curves import empty
-from .style import BLACK, SKY, SOFT, Look, styled
+from .style import BLACK, SKY, SOFT, Look, named, styled
 
 GROUPS = {name: METHODS[name] for name in ("lt", "scratch", "lt_reinit", "prune_other")}
 GROUPS["same_seed"] = Look("ticket, repeated", SKY, "o")
@@ -47,7 +47,7 @@ def agreement(agreements: pd.DataFrame, network: str, density: float | None = No
     rows, at = at_density(chosen(agreements, network=network), density)
     groups = [name for name in GROUPS if len(rows) and (rows["group"] == name).any()]
     if not groups:
-        return empty(f"{title_of(network)}: no networks to compare with the pruned one{at and f' at {at}'}")
+        return empty(f"{named(network)}: no networks to compare with the pruned one{at and f' at {at}'}")
     height = 1.25 + 0.42 * len(groups)
     figure, every = panels(len(PANELS), columns=2, width=WIDTH, height=height, extra=1.0, sharey=True)
     for axes, (column, (title, label, factor)) in zip(every, PANELS.items(), strict=True):
@@ -70,7 +70,7 @@ def agreement(agreements: pd.DataFrame, network: str, density: float | None = No
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.set_title(title, fontsize=11.5)
         axes.set_xlabel(label)
-    headline(figure, ", ".join(filter(None, [title_of(network), at])))
+    headline(figure, ", ".join(filter(None, [named(network), at])))
     mark: dict[str, Any] = {
         "linestyle": "none",
         "color": BLACK,

@@ -7,11 +7,11 @@ import pandas as pd
 
 from .gradient_flow_lines import key, stacked, view
 from .gradient_flow_parts import by_start, one_layout
-from .mode_connectivity_parts import headline, title_of
+from .mode_connectivity_parts import headline
 from .panels import Picture, baseline, legend, series
 from .sanity_checks_curves import empty, rows_of
 from .scales import density_axis, stretch
-from .style import styled
+from .style import named, styled
 from .weight_correlation_parts import commonest
 
 
@@ -26,7 +26,7 @@ def accuracies(table: pd.DataFrame, network: str) -> Picture:
     rows = rows if rows.empty else commonest(rows[rows["twin"].fillna(0) == 0], ["lr"])
     parts = {} if rows.empty else by_start(rows)
     if not parts:
-        return empty(f"{title_of(network)}: no sparse networks")
+        return empty(f"{named(network)}: no sparse networks")
     _, layout = one_layout(rows)
     figure, every = stacked(parts, extra=1.1)
     shown = pd.concat([own for lines in parts.values() for _, _, own in lines])
@@ -52,6 +52,6 @@ def accuracies(table: pd.DataFrame, network: str) -> Picture:
     every[0].set_xlim(np.exp(left), np.exp(places[0] - 0.05 * span - room / 2))
     for axes in every[:-1]:
         axes.set_xlabel("")
-    headline(figure, f"{title_of(network)}, learning rate {rows['lr'].iloc[0]:g}", layout)
+    headline(figure, f"{named(network)}, learning rate {rows['lr'].iloc[0]:g}", layout)
     legend(figure, [])
     return figure

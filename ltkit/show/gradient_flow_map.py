@@ -17,10 +17,10 @@ from matplotlib.ticker import MaxNLocator
 
 from .gradient_flow_parts import METHODS, at_density
 from .mode_connectivity_maps import scaled
-from .mode_connectivity_parts import WIDTH, chosen, headline, title_of
+from .mode_connectivity_parts import WIDTH, chosen, headline
 from .panels import Picture, legend, panels
 from .sanity_checks_curves import empty
-from .style import SOFT, styled
+from .style import SOFT, named, styled
 
 CENTRE = "prune_end"
 GROUPS = {  # names without their number: label, whose colour, whether it is a start
@@ -48,7 +48,7 @@ def solution_map(distances: pd.DataFrame, network: str, seed: int, density: floa
     rows, at = at_density(chosen(distances, network=network, seed=seed), density)
     names, square = _square(rows)
     if len(names) < 3:
-        return empty(f"{title_of(network)}: no distances between solutions of seed {seed}{at and f' at {at}'}")
+        return empty(f"{named(network)}: no distances between solutions of seed {seed}{at and f' at {at}'}")
     points, share = scaled(square)
     figure, (axes,) = panels(1, width=WIDTH, height=4.4, extra=1.5)
     handles = []
@@ -65,7 +65,7 @@ def solution_map(distances: pd.DataFrame, network: str, seed: int, density: floa
     axes.set(xlabel="L2 distance", ylabel="L2 distance")
     lost = sum(_group(name) in GROUPS for name in {*rows["a"], *rows["b"]}) - len(names)
     said = f"numbers: true distances; the map keeps {100 * share:.0f} % of the spread"
-    headline(figure, ", ".join(filter(None, [title_of(network), at, f"seed {seed}"])), said)
+    headline(figure, ", ".join(filter(None, [named(network), at, f"seed {seed}"])), said)
     handles.append(Line2D([], [], color=SOFT, linestyle=":", label="to the pruned solution"))
     if lost:
         handles.append(Line2D([], [], linestyle="none", label=f"{lost} diverged, left out"))

@@ -17,10 +17,10 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from ..errors import UserError, nearest
 from .gradient_flow_lines import bottom, curve, key, stacked, view
 from .gradient_flow_parts import INITS, LAYOUTS, METHODS, REFERENCES, Line, at_density, by_start, one_layout
-from .mode_connectivity_parts import chosen, headline, title_of
+from .mode_connectivity_parts import chosen, headline
 from .panels import Picture
 from .sanity_checks_curves import empty
-from .style import styled
+from .style import named, styled
 
 METRICS = {  # column, how its axis is called, whether that is logarithmic
     "gradient norm": ("gradient_norm", "gradient norm G\n(nats per unit of weight)", True),
@@ -44,10 +44,10 @@ def gradient_norms(
     _, layout = one_layout(rows)
     parts = {} if rows.empty else by_start(rows)
     if not parts:
-        return empty(f"{title_of(network)}: no gradient norms of sparse networks{at and f' at {at}'}")
+        return empty(f"{named(network)}: no gradient norms of sparse networks{at and f' at {at}'}")
     figure = _over_training(parts, "gradient norm", x)
     about = ", ".join(filter(None, [layout, "G on one fixed batch, without L2"]))
-    headline(figure, ", ".join(filter(None, [title_of(network), at])), about)
+    headline(figure, ", ".join(filter(None, [named(network), at])), about)
     return figure
 
 
@@ -78,10 +78,10 @@ def explore_plot(
         said = ["sparse networks" if method == "all" else METHODS[method].label]
         said += [] if start == "all" else [INITS[start].label]
         said += [f"masks {LAYOUTS.get(masks, masks)}"] if masks else []
-        return empty(f"{title_of(network)}: no {', '.join(said)}{at and f' at {at}'}")
+        return empty(f"{named(network)}: no {', '.join(said)}{at and f' at {at}'}")
     title = "all starts" if start == "all" else f"start: {INITS[start].label}"
     figure = _over_training({title: lines}, metric, "share")
-    headline(figure, ", ".join(filter(None, [title_of(network), at, layout])))
+    headline(figure, ", ".join(filter(None, [named(network), at, layout])))
     return figure
 
 
@@ -91,7 +91,7 @@ def explore_choices(traces: pd.DataFrame) -> dict[str, Any]:
     densities = sparse["density"].astype(float).round(9)
     starts = [name for name in sparse["init"].value_counts().index if name in INITS]
     return {
-        "network": {title_of(name): name for name in dict.fromkeys(traces["network"])},
+        "network": {named(name): name for name in dict.fromkeys(traces["network"])},
         "method": {"all": "all"} | {METHODS[name].label: name for name in METHODS if (traces["method"] == name).any()},
         "start": {INITS[name].label: name for name in starts} | {"all": "all"},
         "density": {f"{value:g}": float(value) for value in densities.value_counts().index},

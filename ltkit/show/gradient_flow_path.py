@@ -11,10 +11,10 @@ import pandas as pd
 from ..verdict import estimate
 from .gradient_flow_lines import bottom, curve, key
 from .gradient_flow_parts import METHODS, at_density
-from .mode_connectivity_parts import WIDTH, chosen, headline, title_of
+from .mode_connectivity_parts import WIDTH, chosen, headline
 from .panels import Picture, panels
 from .sanity_checks_curves import empty
-from .style import SOFT, styled
+from .style import SOFT, named, styled
 
 ENDS = {  # by panel: where a path begins, and whose look it has
     "from trained networks": {"lt": "lt", "scratch": "scratch", "prune_other": "prune_other"},
@@ -37,7 +37,7 @@ def to_the_pruned(
     parts = {text: [name for name in ends if len(rows) and (rows["end"] == name).any()] for text, ends in ENDS.items()}
     parts = {text: names for text, names in parts.items() if names}
     if not parts:
-        return empty(f"{title_of(network)}: no paths to the pruned solution{at and f' at {at}'}")
+        return empty(f"{named(network)}: no paths to the pruned solution{at and f' at {at}'}")
     figure, every = panels(len(parts), columns=1, width=WIDTH, height=2.6, extra=1.0, sharex=True, sharey=True)
     told = summaries(rows)
     for axes, (text, names) in zip(every, parts.items(), strict=True):
@@ -57,7 +57,7 @@ def to_the_pruned(
     every[-1].set_xlim(rows["alpha"].min(), rows["alpha"].max())
     every[-1].set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
     every[-1].set_xlabel("α, from a network (0) to the pruned solution (1)")
-    headline(figure, ", ".join(filter(None, [title_of(network), at])))
+    headline(figure, ", ".join(filter(None, [named(network), at])))
     bottom(figure)
     return figure
 

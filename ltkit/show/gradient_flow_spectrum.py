@@ -18,10 +18,10 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from ..verdict import estimate
 from .gradient_flow_parts import INITS, METHODS, UPDATING, at_density
-from .mode_connectivity_parts import chosen, headline, title_of
+from .mode_connectivity_parts import chosen, headline
 from .panels import Picture, handle
 from .sanity_checks_curves import empty
-from .style import BLACK, SKY, SOFT, Look, styled
+from .style import BLACK, SKY, SOFT, Look, named, styled
 from .weight_correlation_parts import grid, keyed
 
 PAIRS = (("before", "after"), ("start", "end"))
@@ -41,7 +41,7 @@ def spectrum(spectra: pd.DataFrame, network: str, density: float | None = None) 
     rows, at = at_density(chosen(spectra, network=network), density)
     parts = {} if rows.empty else _parts(rows)
     if not parts:
-        return empty(f"{title_of(network)}: no eigenvalues of sparse networks{at and f' at {at}'}")
+        return empty(f"{named(network)}: no eigenvalues of sparse networks{at and f' at {at}'}")
     edges = _edges(float(rows["value"].abs().max()))
     figure, every = grid(len(parts), height=2.6, below=1.2)
     for axes, ((name, init, words), (first, second)) in zip(every, parts.items(), strict=True):
@@ -54,7 +54,7 @@ def spectrum(spectra: pd.DataFrame, network: str, density: float | None = None) 
         title += f", n = {known}" if lost else ""
         axes.set_title(f"{title}\n{_told(first, second)}", fontsize=10)
     _axes(every, edges)
-    headline(figure, ", ".join(filter(None, [title_of(network), at])))
+    headline(figure, ", ".join(filter(None, [named(network), at])))
     tint = Patch(color=SKY, alpha=0.3, linewidth=0, label="λ < 0: descent\nin both directions")
     keyed(figure, len(parts), [handle(FIRST), Patch(color=SOFT, alpha=0.45, label="after / end"), tint])
     return figure

@@ -15,11 +15,11 @@ from matplotlib.ticker import LogLocator, NullLocator
 from ..verdict import t_interval
 from .gradient_flow_lines import view
 from .gradient_flow_parts import INITS
-from .mode_connectivity_parts import WIDTH, chosen, headline, title_of
+from .mode_connectivity_parts import WIDTH, chosen, headline
 from .panels import EDGE, Picture, handle, legend, panels
 from .sanity_checks_curves import empty
 from .scales import density_axis, dodge
-from .style import GREY, SOFT, Look, styled
+from .style import GREY, SOFT, Look, named, styled
 
 MASKS = {"uniform": "even masks", "uneven": "uneven masks"}
 ORDER_ONE = (0.1, 10.0)  # D2: "of the order of 1"
@@ -36,7 +36,7 @@ def logit_scale(signals: pd.DataFrame, network: str) -> Picture:
     rows = chosen(signals, network=network)
     rows = rows if rows.empty else rows[rows["init"].isin(INITS) & rows["mask"].isin(MASKS) & rows["sd"].notna()]
     if rows.empty:
-        return empty(f"{title_of(network)}: no logits at init")
+        return empty(f"{named(network)}: no logits at init")
     rows = rows.assign(density=(1 - rows["sparsity"].astype(float)).round(9))
     kinds = [name for name in MASKS if (rows["mask"] == name).any()]
     starts = [name for name in INITS if (rows["init"] == name).any()]
@@ -55,7 +55,7 @@ def logit_scale(signals: pd.DataFrame, network: str) -> Picture:
         axes.yaxis.set_minor_locator(NullLocator())
     view(every[0], "y", pd.concat([rows["sd"], pd.Series(ORDER_ONE)]))
     every[0].set_ylabel("standard deviation of the logits")
-    headline(figure, f"{title_of(network)} before training, noise as input")
+    headline(figure, f"{named(network)} before training, noise as input")
     more: list[Any] = [Patch(color=GREY, alpha=0.16, linewidth=0, label="0.1 to 10: of order 1")]
     if (rows["sd"] <= 0).any():
         cross: dict[str, Any] = {"color": SOFT, "marker": "x", "linestyle": "none", "markeredgewidth": 1.8}

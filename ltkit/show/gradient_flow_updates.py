@@ -7,10 +7,10 @@ import pandas as pd
 
 from .gradient_flow_lines import bottom, curve, view
 from .gradient_flow_parts import INITS, METHODS, UPDATING, at_density, one_layout
-from .mode_connectivity_parts import WIDTH, chosen, headline, panel_title, title_of
+from .mode_connectivity_parts import WIDTH, chosen, headline, panel_title
 from .panels import Picture, handle, panels
 from .sanity_checks_curves import empty
-from .style import BLACK, styled
+from .style import BLACK, named, styled
 
 SIDES = {"change": "measured", "predicted": "predicted"}
 
@@ -28,7 +28,7 @@ def update_changes(traces: pd.DataFrame, network: str, density: float | None = N
     rows, layout = one_layout(rows)
     starts = [name for name in INITS if len(rows) and (rows["init"] == name).any()]
     if not starts:
-        return empty(f"{title_of(network)}: no mask updates{at and f' at {at}'}")
+        return empty(f"{named(network)}: no mask updates{at and f' at {at}'}")
     figure, every = panels(2 * len(starts), columns=2, width=WIDTH, height=2.5, extra=1.4, sharex=True, sharey="row")
     drawn = [name for name in UPDATING if (rows["method"] == name).any()]
     for place, init in enumerate(starts):
@@ -44,7 +44,7 @@ def update_changes(traces: pd.DataFrame, network: str, density: float | None = N
         every[2 * place].set_ylabel("G after − before\n(nats per unit of weight)")
     for axes in every[-2:]:
         axes.set_xlabel("share of training (%)")
-    parts = ", ".join(filter(None, [title_of(network), at, layout]))
+    parts = ", ".join(filter(None, [named(network), at, layout]))
     headline(figure, parts, "predicted: by the grown weights' gradients, nothing dropped")
     bottom(figure, *(handle(METHODS[name]) for name in drawn))
     return figure

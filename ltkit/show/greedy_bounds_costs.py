@@ -17,10 +17,10 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from .gradient_flow_lines import bottom, curve
 from .greedy_bounds_parts import counting, ordered
-from .mode_connectivity_parts import WIDTH, chosen, headline, title_of
+from .mode_connectivity_parts import WIDTH, chosen, headline
 from .panels import EDGE, Picture, handle, legend, panels
 from .sanity_checks_curves import empty
-from .style import BLUE, GREY, INK, MARKERS, ORANGE, PURPLE, SKY, SOFT, Look, nth, styled
+from .style import BLUE, GREY, INK, MARKERS, ORANGE, PURPLE, SKY, SOFT, Look, named, nth, styled
 
 SHORT, MARGIN = 10, 90  # neurons, and the percent of picks that F18 asks for among them
 FORMS = {
@@ -42,7 +42,7 @@ def shortlist_recall(shortlist: pd.DataFrame, network: str | None = None) -> Pic
     rows = chosen(shortlist, network=network)
     rows = rows if rows.empty else rows[rows["rank"].notna()]
     if rows.empty:
-        return empty(f"{title_of(network) if network else 'all networks'}: no picks to find in a shortlist")
+        return empty(f"{named(network) if network else 'all networks'}: no picks to find in a shortlist")
     by = "network" if network is None else "layer"
     names = list(dict.fromkeys(rows[by]))
     figure, (axes,) = panels(1, width=WIDTH, height=3.4, extra=1.5)
@@ -59,14 +59,14 @@ def shortlist_recall(shortlist: pd.DataFrame, network: str | None = None) -> Pic
         ]
         drawn = pd.DataFrame(shares)
         at = drawn.loc[drawn["length"] == SHORT, "share"].mean()
-        look = nth(number, f"{title_of(name) if by == 'network' else name}: {at:.0f} %")
+        look = nth(number, f"{named(name) if by == 'network' else name}: {at:.0f} %")
         curve(axes, drawn, "length", "share", look, name=str(name), phase=number)
         handles.append(handle(look))
     axes.plot([1, SHORT, SHORT], [MARGIN, MARGIN, 0], "--", color=INK, linewidth=1.4, zorder=1, gid="margin")
     axes.set(xlim=(0.95, longest * 1.05), ylim=(0, 102))
     counting(axes)
     axes.set(xlabel="length of the shortlist (neurons)", ylabel="picks that it holds (%)")
-    headline(figure, f"{title_of(network) if network else 'first-order shortlists'}: share of picks among the first 10")
+    headline(figure, f"{named(network) if network else 'first-order shortlists'}: share of picks among the first 10")
     bottom(figure, *handles, Line2D([], [], color=INK, linestyle="--", label="90 % of the first 10 (F18)"))
     return figure
 
@@ -103,7 +103,7 @@ def costs(costs: pd.DataFrame) -> Picture:
     every[0].set_ylim(len(names) - 0.5, -0.5)
     headline(figure, "cost of picking one neuron", "× how many times that of the Gram form")
     dot: dict[str, Any] = {"linestyle": "none", "color": SOFT, "markersize": 6, **EDGE}
-    handles = [Line2D([], [], marker=_mark(name, networks), label=title_of(name), **dot) for name in networks]
+    handles = [Line2D([], [], marker=_mark(name, networks), label=named(name), **dot) for name in networks]
     legend(figure, handles, seeds=False)
     return figure
 

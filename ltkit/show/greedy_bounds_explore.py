@@ -15,10 +15,10 @@ from matplotlib.ticker import MaxNLocator
 
 from .gradient_flow_lines import view
 from .greedy_bounds_parts import LINE, METHODS, look_of, one_of, ordered
-from .mode_connectivity_parts import WIDTH, chosen, headline, title_of
+from .mode_connectivity_parts import WIDTH, chosen, headline
 from .panels import Picture, nothing, panels
 from .sanity_checks_curves import empty
-from .style import BLACK, Look, styled
+from .style import BLACK, Look, named, styled
 
 SAME_PICKS = {"least_squares": LINE}  # other weights on the same neurons
 
@@ -43,7 +43,7 @@ def explore_plot(table: pd.DataFrame, layer: tuple[str, str], method: str = LINE
     own = rows if rows.empty else rows[rows["method"] == method]
     scatter, look = own[own["target"].notna()], look_of(method, METHODS)
     picks = rows if rows.empty else rows[(rows["method"] == SAME_PICKS.get(method, method)) & rows["iteration"].notna()]
-    where = f"{title_of(layer[0])}, {layer[1]}, {look.label}"
+    where = f"{named(layer[0])}, {layer[1]}, {look.label}"
     if scatter.empty and picks.empty:
         return empty(f"{where}: no picks and no outputs")
     if not scatter.empty:
@@ -64,7 +64,7 @@ def explore_choices(table: pd.DataFrame) -> dict[str, Any]:
     names = [name for name in ordered(table["method"], METHODS) if name in METHODS]
     counts = table.loc[table["target"].notna(), "neurons"].dropna().unique()
     return {
-        "layer": {f"{title_of(network)}, {layer}": (network, layer) for network, layer in layers},
+        "layer": {f"{named(network)}, {layer}": (network, layer) for network, layer in layers},
         "method": {METHODS[name].label: name for name in names},
         "neurons": [int(count) for count in sorted(counts)] or [1],
     }

@@ -19,10 +19,10 @@ from matplotlib.ticker import MaxNLocator
 
 from ..verdict import t_interval
 from .greedy_bounds_parts import FLOOR, LINE, METHODS, SOURCES, counting, from_source, one_of, powers, size_words
-from .mode_connectivity_parts import WIDTH, headline, some, title_of
+from .mode_connectivity_parts import WIDTH, headline, some
 from .panels import Picture, legend, panels
 from .sanity_checks_curves import empty
-from .style import BLACK, GREY, SOFT, styled
+from .style import BLACK, GREY, SOFT, named, styled
 
 LAWS = ("semilog", "loglog")
 MOST = 4  # layers in a figure
@@ -44,7 +44,7 @@ def two_laws(
     fits = fits if fits.empty else fits[(fits["source"] == source) & (fits["network"] == network)]
     rows = rows if rows.empty or network else rows[rows["width"] == rows["width"].max()]
     by = "layer" if network else "dimension"
-    title = f"{METHODS[method].label}, {title_of(network) if network else SOURCES.get(source, source)}"
+    title = f"{METHODS[method].label}, {named(network) if network else SOURCES.get(source, source)}"
     title += f", {SOURCES.get(source, source)}" if network and source != "trained" else ""
     rows = rows if rows.empty else rows[rows["relative"].notna()]
     if rows.empty:

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, LogLocator, NullFormatter, NullLocator
 
 from ..errors import UserError, nearest
-from .mode_connectivity_parts import chosen, title_of
-from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, WINE, YELLOW, Look
+from .mode_connectivity_parts import chosen
+from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, WINE, YELLOW, Look, named
 
 LINE = "line"
 METHODS = {  # of selecting a layer's neurons
@@ -80,7 +80,7 @@ def one_layer(
 def layer_title(rows: pd.DataFrame, source: str, network: str, layer: str | None = None) -> str:
     """Where a layer is, how wide it is and of how many dimensions."""
     layer = layer if rows.empty else str(rows["layer"].iloc[0])
-    place = ", ".join(filter(None, [title_of(network), layer])) if network else SOURCES.get(source, source)
+    place = ", ".join(filter(None, [named(network), layer])) if network else SOURCES.get(source, source)
     if network and source != "trained":
         place += f", {SOURCES.get(source, source)}"
     return place if rows.empty else f"{place}: {size_words(rows, network)}"

@@ -64,7 +64,7 @@ def rates(rates: pd.DataFrame, *, method: str = LINE) -> Picture:
     dot: dict[str, Any] = {"linestyle": "none", **EDGE, "markersize": 8}
     handles = [Line2D([], [], color=colors[name], marker="o", label=SOURCES.get(name, name), **dot) for name in sources]
     handles += [
-        Line2D([], [], color=SOFT, marker=marks[name], label=named(name).replace("+bn", ", BN"), **dot)
+        Line2D([], [], color=SOFT, marker=marks[name], label=named(name).replace(" with BatchNorm", ", BN"), **dot)
         for name in networks
     ]
     if any((mark.get_gid() or "").startswith("gone:") for mark in axes.lines):

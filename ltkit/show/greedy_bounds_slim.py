@@ -15,11 +15,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from .greedy_bounds_parts import RULES, look_of, ordered
-from .mode_connectivity_parts import WIDTH, chosen, headline, title_of
+from .mode_connectivity_parts import WIDTH, chosen, headline
 from .panels import Picture, baseline, handle, legend, panels, series
 from .sanity_checks_curves import empty
 from .scales import stretch
-from .style import BLACK, SOFT, Look, styled
+from .style import BLACK, SOFT, Look, named, styled
 
 PANELS = {"before": "as selected", "tuned": "fine-tuned", "scratch": "same size, fresh weights"}
 DENSE = {"dense": Look("dense network", BLACK, ""), "dense_tuned": Look("dense, tuned as long", SOFT, "", "--")}
@@ -37,7 +37,7 @@ def accuracy_over_flops(slim: pd.DataFrame, network: str) -> Picture:
     """
     rows = chosen(slim, network=network)
     if rows.empty or not rows[[*PANELS]].notna().any(axis=None):
-        return empty(f"{title_of(network)}: no slim networks")
+        return empty(f"{named(network)}: no slim networks")
     rows = rows.assign(share=shares(rows))
     names, places = ordered(rows["rule"], RULES), np.sort(rows["share"].unique())
     gaps = np.diff(places)
@@ -58,7 +58,7 @@ def accuracy_over_flops(slim: pd.DataFrame, network: str) -> Picture:
         _budgets(axes, places, wide)
     stretch(above, pd.concat([rows["before"], rows["dense"]]), "test accuracy (%)")
     stretch(below[0], pd.concat([rows[name] for name in ("tuned", "scratch", "dense")]), "test accuracy (%)")
-    headline(figure, title_of(network))
+    headline(figure, named(network))
     lines = [DENSE[name] for name in DENSE if rows[name].notna().any()]
     handles = [handle(look) for look in [*lines, *(look_of(name, RULES) for name in names)]]
     if rows["scratch_full"].notna().any():

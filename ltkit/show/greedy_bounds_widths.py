@@ -15,10 +15,10 @@ from matplotlib.axes import Axes
 
 from ..verdict import t_interval
 from .greedy_bounds_parts import RULES, look_of, ordered
-from .mode_connectivity_parts import WIDTH, aside, chosen, headline, title_of
+from .mode_connectivity_parts import WIDTH, aside, chosen, headline
 from .panels import EDGE, Picture, handle, legend, panels
 from .sanity_checks_curves import empty
-from .style import GREY, Look, styled
+from .style import GREY, Look, named, styled
 
 
 @styled
@@ -33,7 +33,7 @@ def kept_widths(kept: pd.DataFrame, network: str, budget: float | None = None) -
     rows = rows if rows.empty or budget is None or math.isnan(budget) else chosen(rows, budget=budget)
     said = "" if budget is None or math.isnan(budget) else f", {100 * budget:.3g} % of the multiply-adds"
     if rows.empty:
-        return empty(f"{title_of(network)}: no pruned layers")
+        return empty(f"{named(network)}: no pruned layers")
     rows = rows.assign(share=100 * rows["kept"] / rows["width"])
     layers = list(dict.fromkeys(rows["layer"]))
     lines = alike(rows)
@@ -46,7 +46,7 @@ def kept_widths(kept: pd.DataFrame, network: str, budget: float | None = None) -
     axes.set_xlim(0, max(100.0, rows["share"].max()) + 2)
     axes.set_xlabel("neurons kept (%)")
     axes.set_ylabel("layer (its neurons)")
-    headline(figure, title_of(network) + said)
+    headline(figure, named(network) + said)
     legend(figure, [handle(look) for look, _ in lines])
     return figure
 

@@ -24,7 +24,6 @@ from .mode_connectivity_parts import (
     chosen,
     headline,
     panel_title,
-    title_of,
     words_of,
 )
 from .mode_connectivity_paths import error_along_path, explore_choices, explore_plot
@@ -32,7 +31,7 @@ from .mode_connectivity_surface import surface
 from .panels import Picture, baseline, handle, legend, panels, series
 from .sanity_checks_curves import empty
 from .scales import density_axis, dodge, stretch
-from .style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, SOFT, VERMILION, WINE, Look, arm, nth, styled
+from .style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, SOFT, VERMILION, WINE, Look, arm, named, nth, styled
 from .tables import of
 from .tables import shown as shown_in
 
@@ -75,7 +74,7 @@ def repulsion(table: pd.DataFrame, network: str) -> Picture:
     rows = table if table.empty else of(table, network)
     pushed = rows if rows.empty else rows[rows["arm"].str.contains("repelled|attracted")]
     if pushed.empty:
-        return empty(f"{title_of(network)}: no repelled or attracted tickets")
+        return empty(f"{named(network)}: no repelled or attracted tickets")
     names = list(dict.fromkeys(pushed["setting"]))
     rows = rows[rows["setting"].isin(names) & (rows["twin"].fillna(0) == 0) & (rows["rewind"].fillna(0) == 0)]
     drawn = [name for name in ARMS if (rows["arm"] == name).any()]
@@ -91,7 +90,7 @@ def repulsion(table: pd.DataFrame, network: str) -> Picture:
         panel_title(axes, words_of(name))
     for axes in every[::2]:
         stretch(axes, pd.concat([whole["accuracy"], tickets["accuracy"]]), "test accuracy (%)")
-    headline(figure, title_of(network))
+    headline(figure, named(network))
     lines = [Look(arm("dense").label, BLACK, "")] if len(whole) else []
     legend(figure, [handle(look) for look in [*lines, *(ARMS[one] for one in drawn)]])
     return figure
@@ -107,7 +106,7 @@ def weight_modes(weights: pd.DataFrame, network: str) -> Picture:
     rows = chosen(weights, network=network)
     rows = rows if rows.empty else rows[rows["arm"].isin(("imp", "reinit"))]
     if rows.empty:
-        return empty(f"{title_of(network)}: no weights were looked at")
+        return empty(f"{named(network)}: no weights were looked at")
     rows = rows.assign(density=rows["density"].astype(float).round(9))
     names = list(dict.fromkeys(rows["setting"]))
     across = min(2, len(names))
@@ -134,7 +133,7 @@ def weight_modes(weights: pd.DataFrame, network: str) -> Picture:
         pair[0].axhline(0.5, color=SOFT, linestyle="--", linewidth=1.4, zorder=1, gid="line:half")
         panel_title(pair[0], words_of(names[number]))
         pair[0].set_xlabel("")
-    headline(figure, f"{title_of(network)}: magnitudes of the kept weights")
+    headline(figure, f"{named(network)}: magnitudes of the kept weights")
     half = handle(Look("below: two modes", SOFT, "", "--"))
     legend(figure, [*(handle(ARMS[one]) for one in ("imp", "reinit") if (rows["arm"] == one).any()), half])
     return figure
@@ -154,7 +153,7 @@ def bn_effect(barriers: pd.DataFrame, network: str, kind: str, split: str = "tes
         both = known.set_index([*keys, "batch_norm"])["barrier"].unstack("batch_norm").reindex(columns=both.columns)
         both = both.dropna().reset_index()
     if both.empty:
-        return empty(f"{title_of(network)}: no barriers between {KINDS[kind]} with BatchNorm in both ways")
+        return empty(f"{named(network)}: no barriers between {KINDS[kind]} with BatchNorm in both ways")
     names = list(dict.fromkeys(rows["setting"]))
     figure, (axes,) = panels(1, width=WIDTH, height=4.6, extra=1.4 + 0.24 * len(names))
     shown = pd.concat([both["recompute"], both["interpolate"]])
@@ -170,7 +169,7 @@ def bn_effect(barriers: pd.DataFrame, network: str, kind: str, split: str = "tes
         means = mine.groupby(["level", "rewind"])[["recompute", "interpolate"]].mean()
         mark: dict[str, Any] = {"marker": look.marker, "s": 60, "color": look.color, "edgecolors": "white", "zorder": 4}
         axes.scatter(means["recompute"], means["interpolate"], gid=f"mean:{name}", **mark)
-    headline(figure, f"{title_of(network)}: {KINDS[kind]}", f"barriers on the {split} set")
+    headline(figure, f"{named(network)}: {KINDS[kind]}", f"barriers on the {split} set")
     marks = [handle(Look(look.label, look.color, look.marker, "none")) for look in looks.values()]
     equal = handle(Look("equal", BLACK, ""))
     legend(figure, [*marks, equal, handle(LIMIT)], seeds=False)

@@ -26,14 +26,13 @@ from .mode_connectivity_parts import (
     panel_title,
     places,
     some,
-    title_of,
     treated,
     words_of,
 )
 from .panels import Picture, baseline, handle, legend, nothing, panels, series
 from .sanity_checks_curves import empty
 from .scales import density_axis, dodge, widen
-from .style import BLACK, BLUE, GREEN, GREY, PURPLE, SKY, VERMILION, Look, nth, styled
+from .style import BLACK, BLUE, GREEN, GREY, PURPLE, SKY, VERMILION, Look, named, nth, styled
 from .style import density as short
 from .tables import of
 
@@ -60,7 +59,7 @@ def instability(barriers: pd.DataFrame, network: str, split: str = "test") -> Pi
     means = by_seed(rows)
     twins = means[means["kind"].isin(TWINS)]
     if twins.empty:
-        return empty(f"{title_of(network)}: no twins")
+        return empty(f"{named(network)}: no twins")
     dense, tickets = (twins[twins["kind"] == kind] for kind in TWINS)
     names = list(dict.fromkeys(twins["setting"]))
     looks = {name: nth(number, words_of(name)) for number, name in enumerate(names)}
@@ -91,7 +90,7 @@ def instability(barriers: pd.DataFrame, network: str, split: str = "test") -> Pi
         shown = pd.concat([twins["barrier"], full["barrier"], unrelated])
         barrier_axis(axes, "y", shown, "barrier" if axes is every[0] else "")
         axes.set_title(text)
-    headline(figure, f"{title_of(network)}: twins in two data orders, {split} set", treatment)
+    headline(figure, f"{named(network)}: twins in two data orders, {split} set", treatment)
     more = [handle(FULL)] if len(full) else []
     more += [handle(UNRELATED)] if len(unrelated) else []
     legend(figure, [*(handle(look) for look in looks.values()), *more, handle(LIMIT)])
@@ -113,7 +112,7 @@ def ticket_gap(table: pd.DataFrame, barriers: pd.DataFrame, network: str, split:
     dense = means[(means["kind"] == "twins_dense") & (means["step"] == 0)]
     levels = sorted(set(leads["level"]) & (set(tickets["step"]) or set(leads["level"])))
     if not levels:
-        return empty(f"{title_of(network)}: no tickets with fresh weights on the same mask")
+        return empty(f"{named(network)}: no tickets with fresh weights on the same mask")
     worst = tickets.groupby(["setting", "step"])["barrier"].mean().groupby("setting").max()
     levels = some(levels, 4)
     leads, tickets = leads[leads["level"].isin(levels)], tickets[tickets["step"].isin(levels)]
@@ -144,7 +143,7 @@ def ticket_gap(table: pd.DataFrame, barriers: pd.DataFrame, network: str, split:
         every[1].set_title(f"instability of the ticket ({split} set)")
     places(every[1], names)
     every[1].set_xlabel("setting: batch / learning rate")
-    headline(figure, title_of(network), treatment)
+    headline(figure, named(network), treatment)
     handles: list[Any] = [handle(look) for look in looks.values()]
     handles += [handle(START)] if len(dense) else []
     handles += (
@@ -167,7 +166,7 @@ def barrier_kinds(
     means = by_seed(rows, value)
     drawn = [kind for kind in SERIES if (means["kind"] == kind).any()]
     if not drawn:
-        return empty(f"{title_of(network)}: no paths between rounds, nor to tickets")
+        return empty(f"{named(network)}: no paths between rounds, nor to tickets")
     shown = means[means["kind"].isin([*drawn, "unrelated"])]
     tickets = shown[shown["kind"] != "unrelated"]
     names = list(dict.fromkeys(tickets["setting"]))
@@ -182,7 +181,7 @@ def barrier_kinds(
         what = {"barrier": "barrier", "excess": "rise above chord"}[value]
         barrier_axis(axes, "y", shown[value], what if axes in every[::2] else "")
         panel_title(axes, words_of(name))
-    headline(figure, f"{title_of(network)}: {what} by kind of path, {split} set", treatment)
+    headline(figure, f"{named(network)}: {what} by kind of path, {split} set", treatment)
     more = [handle(UNRELATED)] if (shown["kind"] == "unrelated").any() else []
     legend(figure, [*(handle(SERIES[kind]) for kind in drawn), *more, handle(LIMIT)])
     return figure

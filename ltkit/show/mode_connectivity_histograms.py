@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from .mode_connectivity_parts import WIDTH, chosen, headline, title_of, words_of
+from .mode_connectivity_parts import WIDTH, chosen, headline, words_of
 from .panels import Picture, legend, panels
 from .sanity_checks_curves import empty
-from .style import BLACK, BLUE, VERMILION, styled
+from .style import BLACK, BLUE, VERMILION, named, styled
 from .style import density as one_density
 
 COLUMNS = {"imp": ("ticket (IMP)", BLUE), "reinit": ("same mask, fresh weights", VERMILION)}
@@ -30,7 +30,7 @@ def weight_histograms(histograms: pd.DataFrame, weights: pd.DataFrame, network: 
     rows, told = (chosen(table, network=network, setting=setting) for table in (histograms, weights))
     arms = [arm for arm in COLUMNS if len(rows) and (rows["arm"] == arm).any()]
     if not arms:
-        return empty(f"{title_of(network)}: no weights were looked at")
+        return empty(f"{named(network)}: no weights were looked at")
     rows = rows[rows["arm"].isin(arms)]
     levels = sorted(rows["level"].unique())
     shared: dict[str, Any] = {"sharex": True, "sharey": "row"}
@@ -51,7 +51,7 @@ def weight_histograms(histograms: pd.DataFrame, weights: pd.DataFrame, network: 
         grid[-1, across].set_xlabel("weight")
     headline(
         figure,
-        f"{title_of(network)}, {words_of(setting)}",
+        f"{named(network)}, {words_of(setting)}",
         "kept weights by density (left), each row to its own height",
     )
     shape = Patch(color=BLUE if arms[0] == "imp" else VERMILION, alpha=0.35, linewidth=0, label="mean over seeds")

@@ -18,10 +18,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from .mode_connectivity_parts import SHADES, WIDTH, chosen, headline, title_of, words_of
+from .mode_connectivity_parts import SHADES, WIDTH, chosen, headline, words_of
 from .panels import Picture, legend, panels
 from .sanity_checks_curves import empty
-from .style import BLACK, BLUE, GREEN, INK, PURPLE, SOFT, VERMILION, WINE, styled
+from .style import BLACK, BLUE, GREEN, INK, PURPLE, SOFT, VERMILION, WINE, named, styled
 
 MEASURES = {
     "angle": "angle (1: orthogonal)",
@@ -55,7 +55,7 @@ def distance_map(
     if not 1 <= len(arms) <= 2:
         raise ValueError(f"one or two arms, not {len(arms)}")
     rows = chosen(distances, network=network, setting=setting)
-    title = f"{title_of(network)}, {words_of(setting)}"
+    title = f"{named(network)}, {words_of(setting)}"
     there = [name for name in arms if len(rows) and (rows["arm"] == name).any()]
     if not there:
         return empty(f"{title}: no distances")
@@ -91,7 +91,7 @@ def solution_map(
     Angles are no distances in a plane: it is a picture, no measure. Panels have one scale, but axes of their own.
     """
     rows = chosen(distances, network=network, setting=setting, seed=seed)
-    title = f"{title_of(network)}, {words_of(setting)}, seed {seed}"
+    title = f"{named(network)}, {words_of(setting)}, seed {seed}"
     squares = {}
     for name in arms:
         mine = rows[rows["arm"] == name] if len(rows) else rows

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from ..errors import UserError, nearest
 from .panels import Picture
-from .style import SOFT, Look, named
+from .style import SOFT, Look
 
 KINDS = {  # of paths, and what stands at their ends, α = 0 first
     "twins_dense": "dense networks that part after k epochs",
@@ -87,11 +87,6 @@ def by_seed(rows: pd.DataFrame, value: str = "barrier") -> pd.DataFrame:
     if rows.empty:
         return pd.DataFrame(columns=[*keys, value])
     return rows.groupby(keys, sort=False)[value].agg(lambda pairs: pairs.mean(skipna=False)).reset_index()
-
-
-def title_of(network: str) -> str:
-    """A network's name, its BatchNorm in words."""
-    return named(network).replace("+bn", " with BatchNorm")
 
 
 def words_of(setting: str) -> str:

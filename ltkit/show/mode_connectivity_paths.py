@@ -23,13 +23,12 @@ from .mode_connectivity_parts import (
     headline,
     panel_title,
     some,
-    title_of,
     treated,
     words_of,
 )
 from .panels import EDGE, Picture, handle, legend, panels
 from .sanity_checks_curves import empty
-from .style import BLUE, GREEN, GREY, INK, PURPLE, SOFT, VERMILION, Look, styled
+from .style import BLUE, GREEN, GREY, INK, PURPLE, SOFT, VERMILION, Look, named, styled
 from .style import density as short
 
 FOUR = ((BLUE, "o"), (VERMILION, "s"), (GREEN, "D"), (PURPLE, "^"))  # as many lines as a panel can bear
@@ -46,7 +45,7 @@ def error_along_path(paths: pd.DataFrame, network: str, kind: str, setting: str 
     points above the mean of the ends.
     """
     rows, treatment = treated(chosen(paths, network=network, kind=kind, setting=setting))
-    title = f"{title_of(network)}{f', {words_of(setting)}' if setting else ''}:"
+    title = f"{named(network)}{f', {words_of(setting)}' if setting else ''}:"
     if rows.empty:
         return empty(f"{title} no paths between {KINDS[kind]}")
     looks = _looks(rows, kind, len(FOUR) if setting is None else PANELS)
@@ -77,7 +76,7 @@ def explore_plot(paths: pd.DataFrame, network: str, setting: str, kind: str, alp
     says so.
     """
     rows, treatment = treated(chosen(paths, network=network, setting=setting, kind=kind))
-    title = f"{title_of(network)}, {words_of(setting)}:"
+    title = f"{named(network)}, {words_of(setting)}:"
     if rows.empty:
         return empty(f"{title} no paths between {KINDS[kind]}")
     near = min(rows["alpha"].unique(), key=lambda value: (abs(value - alpha), value))
@@ -102,7 +101,7 @@ def explore_plot(paths: pd.DataFrame, network: str, setting: str, kind: str, alp
 def explore_choices(paths: pd.DataFrame) -> dict[str, Any]:
     """What `explore_plot` can be asked about these paths, for `explorer`: labels and values, and a slider for α."""
     return {
-        "network": {title_of(name): name for name in dict.fromkeys(paths["network"])},
+        "network": {named(name): name for name in dict.fromkeys(paths["network"])},
         "setting": {words_of(name): name for name in dict.fromkeys(paths["setting"])},
         "kind": {text: kind for kind, text in KINDS.items() if (paths["kind"] == kind).any()},
         "alpha": sorted({round(float(value), 4) for value in paths["alpha"]}),

@@ -125,16 +125,20 @@ PRIZES: dict[str, Word] = {
 }
 
 _HOUSES = {"lenet": "LeNet", "resnet": "ResNet", "vgg": "VGG", "mobilenet": "MobileNet", "conv": "Conv"}
-_NETWORK = re.compile(r"\b(lenet|resnet|vgg|mobilenet|conv)_?(\w*?\d\w*)(?:\*([\d.]*\d))?(-plain)?")
+_NORMS = {"bn": " with BatchNorm", "nobn": " without BatchNorm"}
+_NETWORK = re.compile(r"\b(lenet|resnet|vgg|mobilenet|conv)_?(\w*?\d\w*)(?:\*([\d.]*\d))?(-plain)?(?:\+(bn|nobn)\b)?")
 
 
 def named(text: str) -> str:
-    """`text` with networks' names as people write them: resnet8*0.5-plain as ResNet-8 ×0.5 without residuals."""
+    """`text` with networks' names as people write them.
+
+    resnet8*0.5-plain is ResNet-8 ×0.5 without residuals, lenet_5+bn LeNet-5 with BatchNorm.
+    """
 
     def name(found: re.Match[str]) -> str:
-        house, size, width, plain = found.groups()
+        house, size, width, plain, norm = found.groups()
         whole = f"{_HOUSES[house]}-{size.replace('_', '-')}" + (f" ×{width}" if width else "")
-        return whole + (" without residuals" if plain else "")
+        return whole + (" without residuals" if plain else "") + (_NORMS[norm] if norm else "")
 
     return _NETWORK.sub(name, text).replace(" - ", " − ")
 

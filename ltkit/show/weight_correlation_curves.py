@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..errors import UserError, nearest
-from .mode_connectivity_parts import headline, panel_title, title_of
+from .mode_connectivity_parts import headline, panel_title
 from .panels import Picture, baseline, handle, series
 from .sanity_checks_curves import empty, rows_of
 from .scales import density_axis, dodge, stretch, widen
@@ -49,14 +49,14 @@ def accuracy_by_method(table: pd.DataFrame, network: str, lr: float, arms: Seque
     rows = rows if rows.empty else rows[np.isclose(rows["lr"], lr)]
     tickets = rows if rows.empty else rows[rows["arm"].isin(arms)]
     if tickets.empty:
-        return empty(f"{title_of(network)}: no pruned networks at learning rate {lr:g}")
+        return empty(f"{named(network)}: no pruned networks at learning rate {lr:g}")
     layered = tickets["scope"] == "layer"
     tickets = commonest(tickets[layered] if layered.any() else tickets, ["scope", "decay"])
     decay, scope = tickets["decay"].iloc[0], tickets["scope"].iloc[0]
     whole = rows[rows["arm"].isin(WHOLE) & (rows["decay"] == decay)]
     parts = {MASKINGS[name]: tickets[tickets["masking"] == name] for name in MASKINGS}
     figure = _curves({text: (part, whole) for text, part in parts.items() if len(part)}, arms, "accuracy")
-    headline(figure, f"{title_of(network)}, learning rate {lr:g}", f"{decay_words(decay)}, masks {SCOPES[scope]}")
+    headline(figure, f"{named(network)}, learning rate {lr:g}", f"{decay_words(decay)}, masks {SCOPES[scope]}")
     return figure
 
 
@@ -100,9 +100,9 @@ def explore_plot(
     about += "" if rows.empty else f", {decay_words(rows['decay'].iloc[0])}"
     about += "" if recipe == "plain" else f", {RECIPES[recipe]}"
     if not parts:
-        return empty(f"{title_of(network)}: no such runs with {about}")
+        return empty(f"{named(network)}: no such runs with {about}")
     figure = _curves(parts, methods, "value" if what in SUBTRACTED else what, label)
-    headline(figure, title_of(network), about)
+    headline(figure, named(network), about)
     return figure
 
 

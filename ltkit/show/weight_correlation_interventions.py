@@ -11,11 +11,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..verdict import estimate
-from .mode_connectivity_parts import WIDTH, headline, title_of
+from .mode_connectivity_parts import WIDTH, headline
 from .panels import EDGE, Picture, handle, legend, panels
 from .sanity_checks_curves import empty, rows_of
 from .scales import widen
-from .style import BLACK, BLUE, GREEN, GREY, LINE, SOFT, Look, arm, styled
+from .style import BLACK, BLUE, GREEN, GREY, LINE, SOFT, Look, arm, named, styled
 from .style import density as short
 from .weight_correlation_parts import RECIPES, P, commonest, decay_words, mask_words
 
@@ -43,7 +43,7 @@ def interventions(effects: pd.DataFrame, table: pd.DataFrame, network: str, dens
     changed = rows if rows.empty else rows[(rows["recipe"] != "plain") | ~np.isclose(rows["mask_lr"], rows["lr"])]
     rows, main = _setting(rows, changed if len(changed) else rows, density)
     if rows.empty:
-        return empty(f"{title_of(network)}: no interventions" + ("" if density is None else f" at density {density:g}"))
+        return empty(f"{named(network)}: no interventions" + ("" if density is None else f" at density {density:g}"))
     order = rows.groupby(CELL)["overlap"].mean().sort_values(ascending=False, na_position="last", kind="stable")
     cells = {key: place for place, key in enumerate(order.index)}
     rows = rows.assign(place=[float(cells[key]) for key in rows[CELL].itertuples(index=False, name=None)])
@@ -67,7 +67,7 @@ def interventions(effects: pd.DataFrame, table: pd.DataFrame, network: str, dens
     left.set_title("overlap with its start", fontsize=11.5)
     right.set_title("lead of the ticket", fontsize=11.5)
     said = f"{mask_words(rows)}, {decay_words(main)} unless said"
-    headline(figure, f"{title_of(network)}, density {short(rows['density'].iloc[0])}", said)
+    headline(figure, f"{named(network)}, density {short(rows['density'].iloc[0])}", said)
     marks = [Look(BASELINES[name], arm(name).color, arm(name).marker, "none") for name in leads]
     legend(figure, [*(handle(look) for look in LOOKS.values()), *map(handle, marks), handle(CHANCE)])
     return figure

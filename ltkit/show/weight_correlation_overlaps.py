@@ -15,11 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from .mode_connectivity_parts import WIDTH, aside, headline, panel_title, title_of
+from .mode_connectivity_parts import WIDTH, aside, headline, panel_title
 from .panels import Picture, handle, legend, panels, series
 from .sanity_checks_curves import empty, rows_of
 from .scales import density_axis, dodge
-from .style import BLACK, BLUE, GREEN, GREY, ORANGE, SOFT, VERMILION, Look, arm, nth, styled
+from .style import BLACK, BLUE, GREEN, GREY, ORANGE, SOFT, VERMILION, Look, arm, named, nth, styled
 from .style import density as short
 from .weight_correlation_parts import P, commonest, decay_words, grid, keyed, mask_words, plain
 
@@ -48,7 +48,7 @@ def overlap_by_p(overlaps: pd.DataFrame, network: str) -> Picture:
     """
     rows = _rows(overlaps, network, ("init_final", "fresh_final"))
     if rows.empty or not (rows["pair"] == "init_final").any():
-        return empty(f"{title_of(network)}: no overlaps of initial and trained weights")
+        return empty(f"{named(network)}: no overlaps of initial and trained weights")
     rows = rows.assign(above=rows["overlap"] - rows["p"])
     first, fresh = (rows[rows["pair"] == pair] for pair in ("init_final", "fresh_final"))
     fresh = fresh.groupby(["decay", "p", "seed"], as_index=False)["above"].mean()
@@ -69,7 +69,7 @@ def overlap_by_p(overlaps: pd.DataFrame, network: str) -> Picture:
         panel_title(axes, decay_words(decay))
     for axes in every[::2]:
         axes.set_ylabel("overlap above chance,\n$R_p - p$")
-    headline(figure, f"{title_of(network)}: dense networks, initial and trained weights")
+    headline(figure, f"{named(network)}: dense networks, initial and trained weights")
     control = [handle(FRESH)] if len(fresh) else []
     keyed(figure, len(decays), [*(handle(look) for look in looks.values()), *control, CHANCE])
     return figure
@@ -92,7 +92,7 @@ def ticket_overlap(overlaps: pd.DataFrame, network: str) -> Picture:
     found = {title: _side(rows, title) for title in SIDES}
     found = {title: mine for title, mine in found.items() if not mine.empty}
     if not found:
-        return empty(f"{title_of(network)}: no overlaps of sparse networks with what they came from")
+        return empty(f"{named(network)}: no overlaps of sparse networks with what they came from")
     rates = sorted({lr for mine in found.values() for lr in mine["lr"]})
     places = [(lr, title) for lr in rates for title in found]
     figure, every = panels(len(places), columns=len(found), width=WIDTH, height=2.5, extra=2.2, sharey="col")
@@ -113,7 +113,7 @@ def ticket_overlap(overlaps: pd.DataFrame, network: str) -> Picture:
     said = {title: _words(mine) for title, mine in found.items()}
     alike = len(set(said.values())) == 1
     about = list(said.values())[:1] if alike else [f"{title}: {words}" for title, words in said.items()]
-    headline(figure, f"{title_of(network)}: sparse networks, {decay_words(rows['decay'].iloc[0])}", *about)
+    headline(figure, f"{named(network)}: sparse networks, {decay_words(rows['decay'].iloc[0])}", *about)
     there = set(pd.concat(found.values())["pair"])
     drawn = {look.label: look for pair, look in PAIRS.items() if pair in there}
     mask = [handle(MASK)] if "all weights" in found else []
@@ -130,7 +130,7 @@ def admm_residual(residuals: pd.DataFrame, network: str) -> Picture:
     """
     rows = rows_of(residuals, network)
     if rows.empty:
-        return empty(f"{title_of(network)}: no residuals of ADMM")
+        return empty(f"{named(network)}: no residuals of ADMM")
     rates, densities = sorted(rows["lr"].unique()), sorted(rows["density"].unique(), reverse=True)
     looks = {density: nth(number, f"density {short(density)}") for number, density in enumerate(densities)}
     figure, every = grid(len(rates), height=2.9, below=1.4)
@@ -147,7 +147,7 @@ def admm_residual(residuals: pd.DataFrame, network: str) -> Picture:
     every[0].set_ylim(0, 1.08 * top if top > 0 else 1.0)
     for axes in every[::2]:
         axes.set_ylabel("what pruning would remove,\nshare of the weights' norm")
-    headline(figure, f"{title_of(network)}: ADMM, do the weights approach their mask?")
+    headline(figure, f"{named(network)}: ADMM, do the weights approach their mask?")
     keyed(figure, len(rates), [handle(look) for look in looks.values()])
     return figure
 

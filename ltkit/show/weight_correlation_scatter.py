@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from .mode_connectivity_parts import WIDTH, headline, title_of
+from .mode_connectivity_parts import WIDTH, headline
 from .panels import EDGE, Picture, panels
 from .sanity_checks_curves import empty, rows_of
-from .style import BLACK, INK, SOFT, nth, styled
+from .style import BLACK, INK, SOFT, named, nth, styled
 from .style import density as short
 from .weight_correlation_parts import P, decay_words
 
@@ -40,7 +40,7 @@ def advantage_scatter(effects: pd.DataFrame, regression: pd.DataFrame, network: 
     rows = rows_of(effects, network)
     rows = rows if rows.empty else rows[np.isfinite(rows[["overlap", "advantage"]].astype(float)).all(axis=1)]
     if rows.empty:
-        return empty(f"{title_of(network)}: no tickets with fresh weights on the same mask and their overlaps")
+        return empty(f"{named(network)}: no tickets with fresh weights on the same mask and their overlaps")
     told = {} if regression.empty else regression[regression["network"] == network].set_index("model").to_dict("index")
     colors = {decay: nth(number, "").color for number, decay in enumerate(sorted(rows["decay"].unique()))}
     marks = {lr: nth(number, "").marker for number, lr in enumerate(sorted(rows["lr"].unique()))}
@@ -65,7 +65,7 @@ def advantage_scatter(effects: pd.DataFrame, regression: pd.DataFrame, network: 
     _key(every[-1], colors, marks)
     densities = rows["density"].unique()
     about = f"density {short(densities[0])}" if len(densities) == 1 else f"{len(densities)} densities"
-    headline(figure, f"{title_of(network)}, {about}", "slopes in accuracy points per 0.1 of overlap, [95 % interval]")
+    headline(figure, f"{named(network)}, {about}", "slopes in accuracy points per 0.1 of overlap, [95 % interval]")
     return figure
 
 
