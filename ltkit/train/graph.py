@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from weakref import WeakMethod
 
 import torch
@@ -74,12 +74,18 @@ def _shape(tensor: Tensor | None) -> torch.Size | None:
 
 
 def warm(function: Callable[[], None], device: torch.device) -> None:
-    """Calls `function` on a stream of its own, as a capture will."""
-    ours, side = torch.cuda.current_stream(device), torch.cuda.Stream(device)
+    """Calls `function` on another stream, as a capture will."""
+    ours, side = torch.cuda.current_stream(device), _side(device)
     side.wait_stream(ours)
     with torch.cuda.stream(side):
         function()
     ours.wait_stream(side)
+
+
+@cache
+def _side(device: torch.device) -> torch.cuda.Stream:
+    """The same one for all: memory that the allocator keeps for a stream serves no other."""
+    return torch.cuda.Stream(device)
 
 
 def capture(function: Callable[[], None], device: torch.device) -> Replay:
