@@ -29,7 +29,7 @@ from torch import nn
 from ltkit import models
 from ltkit.models.layers import Conv
 from ltkit.spec import Network
-from ltkit.train.device import can_compile, pick, wait
+from ltkit.train.device import can_compile, out_of_memory, pick, wait
 from ltkit.train.evaluate import evaluate
 from ltkit.train.graph import WARM
 
@@ -135,7 +135,9 @@ def table(setting: dict[str, Any], device: torch.device, folder: Path, rate: flo
             step = make()
             for _ in range(WARM + 2):
                 step()
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
             print(f"| {label} | too little memory | | | | | |", flush=True)
             return
         set_up = time.perf_counter() - begun

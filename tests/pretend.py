@@ -134,6 +134,8 @@ class Elsewhere(TorchFunctionMode):
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         name = getattr(function, "__name__", "")
+        if name == "pin_memory":  # memory that a device copies from by itself
+            return args[0].clone()
         if name in ("to", "cpu") and isinstance(args[0], Tensor):
             return moved(*args, **({"device": "cpu"} if name == "cpu" else kwargs))
         if args and isinstance(args[0], There):

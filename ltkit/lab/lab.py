@@ -26,7 +26,7 @@ from ..spec import Gradual, Run
 from ..store import Damaged, open_store
 from ..store.tensors import load
 from ..train import Job, Outcome, Trace, cohort_key, train
-from ..train.device import can_compile, keep_memory, pick
+from ..train.device import can_compile, keep_memory, out_of_memory, pick
 from ..train.job import resume_epoch
 from ..train.schedule import clock
 from . import material, record, state, traces
@@ -38,7 +38,7 @@ from .material import ParentDiverged, frame
 from .plan import Work, done, plan
 from .progress import Progress
 from .session import Session
-from .sizes import best_size, measured_size, out_of_memory
+from .sizes import best_size, measured_size
 
 log = logging.getLogger("ltkit")
 
@@ -234,6 +234,7 @@ class Lab:
             self._fit[kind] = len(jobs) // 2
             log.warning("%d networks don't fit the memory together: trying halves", len(jobs))
         if not outcomes:  # not in `except`, where the traceback would hold the memory that the halves need
+            gc.collect()  # what refers to itself would hold it too
             half = len(cohort) // 2
             for part in (cohort[:half], cohort[half:]):
                 self._train(part, alike, session)

@@ -15,8 +15,9 @@ from .. import models
 from ..spec import Dense, Init, Run
 from ..store import files
 from ..train import Cohort, Job, cohort_key
-from ..train.device import wait
+from ..train.device import out_of_memory, wait
 from ..train.graph import WARM
+from ..train.trace import gradients
 from .material import frame
 
 log = logging.getLogger("ltkit")
@@ -108,15 +109,11 @@ def step_seconds(run: Run, members: int, root: str | None, device: torch.device)
         for step in range(STEPS):
             cohort.step(step)
         wait(device)
-        return (time.perf_counter() - begun) / STEPS
+        took = (time.perf_counter() - begun) / STEPS
+        gradients(cohort, *cohort.batch(0))  # as a trace or an update of masks does, in memory beside the graph's
+        return took
     finally:
         del cohort
         gc.collect()
         if device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the memory didn't suffice, on any device."""
-    words = ("not enough memory", "can't allocate memory", "out of memory")  # torch on Windows, on Linux, on mps
-    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in words)

@@ -17,11 +17,10 @@ import numpy as np
 import torch
 
 from .. import models
-from ..lab.sizes import out_of_memory
 from ..models.cost import multiplications
 from ..spec import Dense, Init, Network, Repel, Run, Task
 from ..train import Cohort, Job
-from ..train.device import wait
+from ..train.device import out_of_memory, wait
 from ..train.graph import WARM
 from .plan_cost import Shape, facts
 
@@ -187,23 +186,29 @@ def _timed(jobs: list[Job], device: torch.device, workers: int, batch: int) -> f
     def begin(_: int) -> Cohort:
         cohort = Cohort(jobs, device)
         cohort.begin_epoch(0)
-        for step in range(WARM + 1 if device.type == "cuda" else 1):  # a graph is captured by then
-            cohort.step(step % cohort.time.per_epoch)
-        wait(device)
-        return cohort
+        return _warmed(cohort, device)
 
     def passes(cohort: Cohort) -> float:
         own = cohort.time.batch
         whole = _step(cohort, device, EACH / 3)
         if own < batch:
             cohort.time = replace(cohort.time, batch=own // 3)
-            an_image = max(0.0, whole - _step(cohort, device, EACH / 6)) / (own - own // 3)
+            part = _step(_warmed(cohort, device), device, EACH / 6)
+            an_image = max(0.0, whole - part) / (own - own // 3)
             whole += an_image * (batch - own)
         return batch * cohort.members / whole
 
     threads = max(1, torch.get_num_threads() // workers)
     with ThreadPoolExecutor(workers, "plan", torch.set_num_threads, (threads,)) as pool:
         return 1 / sum(pool.map(passes, list(pool.map(begin, range(workers)))))
+
+
+def _warmed(cohort: Cohort, device: torch.device) -> Cohort:
+    """The cohort after its first steps of a shape: on CUDA they end with the capture of a graph."""
+    for step in range(WARM + 1 if device.type == "cuda" else 1):
+        cohort.step(step % cohort.time.per_epoch)
+    wait(device)
+    return cohort
 
 
 def _step(cohort: Cohort, device: torch.device, seconds: float) -> float:

@@ -188,10 +188,14 @@ class Cohort:
         return self._images(rows, shifts, flips), labels
 
     def _feed(self, step: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """Places in `images` and labels (R, B), shifts (R, B, 2) and flips (R, B): where a step differs from others."""
+        """Places in `images` and labels (R, B), shifts (R, B, 2) and flips (R, B): where a step differs from others.
+
+        In one piece each, as the copies are that a graph works on: code is compiled for strides, and none can be
+        compiled within a capture.
+        """
         at = slice((step % self.time.per_epoch) * self.time.batch, (step % self.time.per_epoch + 1) * self.time.batch)
-        shifts, flips = (None if all_ is None else all_[:, at] for all_ in (self.shifts, self.flips))
-        return self.order[:, at], self.targets[:, at], shifts, flips
+        shifts, flips = (None if all_ is None else all_[:, at].contiguous() for all_ in (self.shifts, self.flips))
+        return self.order[:, at].contiguous(), self.targets[:, at].contiguous(), shifts, flips
 
     def _images(self, rows: Tensor, shifts: Tensor | None, flips: Tensor | None) -> Tensor:
         x = self.images.index_select(0, rows.flatten()).unflatten(0, rows.shape)  # copies rows, images[rows] elements
@@ -234,7 +238,10 @@ class Cohort:
         self.updates = [count + 1 for count in self.updates]
         if self.recipe.optimizer == "adam":
             corrections = [[1 - beta**count for count in self.updates] for beta in (optim.BETA1, optim.BETA2)]
-            self.corrections.copy_(torch.tensor(corrections))
+            now = torch.tensor(corrections)
+            if self.device.type == "cuda":  # from other memory the copy would wait for the device
+                now = now.pin_memory()
+            self.corrections.copy_(now, non_blocking=True)
 
     def _move(self, grads: Sequence[Tensor]) -> None:
         if self.extra is not None:

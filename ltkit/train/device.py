@@ -46,6 +46,13 @@ def wait(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory didn't suffice, on any device."""
+    # What torch says on Windows, on Linux, on mps and CUDA; cuBLAS and cuDNN.
+    words = ("not enough memory", "can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in words)
+
+
 @functools.cache
 def can_compile(kind: str) -> bool:
     """Whether torch.compile has what it needs on this kind of device; says once what is missing."""

@@ -15,6 +15,8 @@ from weakref import WeakMethod
 import torch
 from torch import Tensor
 
+from .device import out_of_memory
+
 log = logging.getLogger("ltkit")
 
 Replay = Callable[[], None]
@@ -25,8 +27,8 @@ class Graphed:
     """A method of tensors as a graph: what it is called with may differ in its numbers; of other shapes it is captured
     anew.
 
-    The first calls run as they are; the next one is captured, and from then on replayed. What can't be captured runs
-    as it is for good, and that is said. The method's object isn't kept alive.
+    The first calls run as they are, of any shapes; the next one is captured, and from then on replayed. What can't be
+    captured runs as it is for good, and that is said. The method's object isn't kept alive.
     """
 
     def __init__(self, method: Callable[..., None], device: torch.device) -> None:
@@ -38,12 +40,14 @@ class Graphed:
     def __call__(self, *given: Tensor | None) -> None:
         function = self._method()
         assert function is not None  # it is called by the object itself
+        if self._replay and [_shape(tensor) for tensor in self._fed] != [_shape(tensor) for tensor in given]:
+            self.forget()
         self._calls += 1
         if self.failed:
             function(*given)
         elif self._calls <= WARM:
             warm(partial(function, *given), self.device)
-        elif self._replay is None or [_shape(tensor) for tensor in self._fed] != [_shape(tensor) for tensor in given]:
+        elif self._replay is None:
             self._capture(function, given)
         else:
             for place, tensor in zip(self._fed, given, strict=True):
@@ -52,21 +56,22 @@ class Graphed:
             self._replay()
 
     def forget(self) -> None:
-        """Has the next call captured anew: something that isn't given has moved."""
-        self._replay = None
+        """Has a later call captured anew: something that isn't given has moved. Compiled code may have to follow it."""
+        self._calls, self._fed, self._replay = 0, [], None
 
     def _capture(self, function: Callable[..., None], given: tuple[Tensor | None, ...]) -> None:
         self._fed = [None if tensor is None else tensor.clone() for tensor in given]
         try:
             self._replay = capture(partial(function, *self._fed), self.device)
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as error:
+            if out_of_memory(error):
+                raise
             self.failed = True
             log.warning("the step can't be captured as a CUDA graph, it runs without (slower): %s", error)
-            function(*given)
-        else:
+        if self._replay:
             self._replay()  # the capture itself computes nothing
+        else:  # not in `except`, where the traceback would hold the memory of the capture
+            function(*given)
 
 
 def _shape(tensor: Tensor | None) -> torch.Size | None:
@@ -91,6 +96,7 @@ def _side(device: torch.device) -> torch.cuda.Stream:
 def capture(function: Callable[[], None], device: torch.device) -> Replay:
     """The kernels that `function` launches, as one launch."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.device(device), torch.cuda.graph(graph):
+    # torch leaves the capture's stream only after a capture that went well; the outer context leaves it in any case.
+    with torch.cuda.stream(torch.cuda.current_stream(device)), torch.cuda.graph(graph, stream=_side(device)):
         function()
     return graph.replay

@@ -41,11 +41,14 @@ class Record:
 
 
 def recorder(cohort: Cohort, trace: Trace, records: Mapping[int, Record]) -> tuple[Probe, Listener]:
-    """What adds to `records`, member by member, before each step and around mask updates."""
+    """What adds to `records`, member by member, before each step and around mask updates.
+
+    It doesn't hold on to the cohort, which holds on to it: else the cohort's memory waited for a search for garbage.
+    """
     first, last = cohort.first_epoch * cohort.time.per_epoch, cohort.time.total
     rows = batch_rows(cohort, trace.images)
 
-    def probe(_: Cohort, step: int) -> None:
+    def probe(cohort: Cohort, step: int) -> None:
         if step % trace.every == 0 or step in (first, last):
             measured = measure(cohort, rows)
             for r, record in records.items():
@@ -56,7 +59,7 @@ def recorder(cohort: Cohort, trace: Trace, records: Mapping[int, Record]) -> tup
                 if r not in updated:
                     _keep(cohort, r, f"{step}/step", record)
 
-    def listen(_: Cohort, step: int, moment: str, new: Mapping[int, Mapping[str, Tensor]]) -> None:
+    def listen(cohort: Cohort, step: int, moment: str, new: Mapping[int, Mapping[str, Tensor]]) -> None:
         mine = [r for r in new if r in records]
         if not mine:
             return
