@@ -5,6 +5,7 @@ As a CUDA graph does, it repeats the operations on the very tensors that they ha
 
 from __future__ import annotations
 
+import functools
 import gc
 import weakref
 from collections.abc import Callable
@@ -24,7 +25,6 @@ from ltkit.prune.distribution import random_mask
 from ltkit.seeds import generator
 from ltkit.spec import Anchor, Network, Recipe, Run, Trace
 from ltkit.train import Cohort, Job, graph
-from ltkit.train.cohort import losses
 from ltkit.train.trace import recorder
 
 CPU = torch.device("cpu")
@@ -203,22 +203,37 @@ def test_batches_of_another_size_are_captured_anew(tiny: Any, recorded: list[int
     assert len(recorded) == 6 - graph.WARM + 1
 
 
-def test_no_code_is_compiled_for_a_capture(tiny: Any) -> None:
-    """Within one none can be: the copies that a graph works on have to lie in memory as what a step is given."""
-    run = Run(task=tiny.replace(crop=1, flip=True), network=Network(arch="lenet_5", width=0.5), recipe=SGD)
-    cohort, compiled = Cohort([job(run.replace(order=order)) for order in range(2)], CPU), []
+@pytest.mark.parametrize("kind", ["resnet", "bf16", "adam"])
+def test_no_code_is_compiled_within_a_capture(kind: str, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA refuses that: what a graph works on has to lie in memory as what the steps before it were given."""
+    compiled: list[Any] = []
+    within: list[int] = []
 
     def backend(module: Any, inputs: Any) -> Any:
         compiled.append(module)
         return module.forward
 
-    cohort._loss = torch.compile(losses, dynamic=False, backend=backend)
+    def capture(function: Callable[[], None], device: torch.device) -> Callable[[], None]:
+        before = len(compiled)
+        function()
+        within.append(len(compiled) - before)
+        return lambda: None  # enough to know what was compiled
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    monkeypatch.setattr(graph, "capture", capture)
+    monkeypatch.setattr(graph, "warm", lambda function, device: function())
+    run = Run(task=tiny.replace(crop=1, flip=True), **{"recipe": SGD, **KINDS[kind]})
+    jobs = [job(run.replace(order=order)) for order in range(2)]
+    name, mask = jobs[0].mask.popitem()
+    del jobs[1].mask[name]  # a tensor that is dense at first
+    cohort = Cohort(jobs, CPU, compile=True, graph=True)
     cohort.begin_epoch(0)
-    cohort._look(*cohort._feed(0))
+    for step in range(9):
+        if step == 5:
+            cohort.set_mask(name, torch.stack([mask, mask]))
+        cohort.step(step)
     assert compiled
-    count = len(compiled)
-    cohort._look(*(tensor if tensor is None else tensor.clone() for tensor in cohort._feed(1)))
-    assert len(compiled) == count
+    assert within == [0, 0]
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError(), torch.AcceleratorError("CUDA error: out of memory")])
