@@ -23,6 +23,7 @@ from ..analyze.path import Pair, Split, path
 from ..analyze.permute import permuted
 from ..data.balance import pick, share
 from ..lab import Lab
+from ..lab.material import frame
 from ..lab.measured import measured
 from ..prune.masks import Mask, by_score, counts
 from ..seeds import generator
@@ -303,8 +304,7 @@ def weights(params: Params, lab: Lab) -> pd.DataFrame:
     for labels, run in _series(params):
         told = {"dip": float("nan"), "bimodal": False, "threshold": float("nan")}
         if (loaded := _load(lab, run)) is not None:
-            dataset = data.load(run.task, lab.root)
-            names = models.prunable(run.network, dataset.shape, dataset.classes, "all")
+            names = models.prunable(run.network, *frame(run, lab.root), "all")
             values = modes.alive(loaded.weights, loaded.mask, names)
             dip = modes.dip(values)
             told = {"dip": dip, "bimodal": dip < modes.HALF, "threshold": _threshold(params, run, loaded, names)}
@@ -322,8 +322,7 @@ def histograms(params: Params, lab: Lab) -> pd.DataFrame:
     found: dict[tuple[Any, ...], list[tuple[dict[str, Any], Tensor]]] = {}
     for labels, run in _series(params):
         if (loaded := _load(lab, run)) is not None:
-            dataset = data.load(run.task, lab.root)
-            names = models.prunable(run.network, dataset.shape, dataset.classes, "all")
+            names = models.prunable(run.network, *frame(run, lab.root), "all")
             values = modes.alive(loaded.weights, loaded.mask, names)
             found.setdefault((labels["network"], labels["setting"]), []).append((labels, values))
     tables = []

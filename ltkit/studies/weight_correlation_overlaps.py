@@ -16,10 +16,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from .. import data, models
+from .. import models
 from ..analyze import overlap
 from ..lab import Lab
-from ..lab.material import ParentDiverged, admm_residual
+from ..lab.material import ParentDiverged, admm_residual, frame
 from ..lab.measured import measured
 from ..prune import tickets
 from ..prune.masks import Mask
@@ -80,8 +80,9 @@ def overlaps(params: Params, lab: Lab) -> pd.DataFrame:
         names = _names(params, lab, run)
         return [{**labels, "pair": p.name, "runs": p.runs, **values} for p in pairs for values in _measured(p, names)]
 
-    # A thread a worker, as the lab trains: sorting is most of the work.
-    with ThreadPoolExecutor(lab.workers, "overlaps", torch.set_num_threads, (1,)) as pool:
+    # A thread a core, whatever the lab trains on: sorting is most of the work.
+    workers = lab.workers if lab.device.type == "cpu" else torch.get_num_threads()
+    with ThreadPoolExecutor(workers, "overlaps", torch.set_num_threads, (1,)) as pool:
         return pd.DataFrame([row for found in pool.map(rows, chosen) for row in found], columns=COLUMNS)
 
 
@@ -168,5 +169,4 @@ def _fresh(params: Params, lab: Lab, name: str, seed: int, draw: int) -> Weights
 
 
 def _names(params: Params, lab: Lab, run: Run) -> list[str]:
-    dataset = data.load(run.task, lab.root)
-    return models.prunable(run.network, dataset.shape, dataset.classes, params.prunable)
+    return models.prunable(run.network, *frame(run, lab.root), params.prunable)
