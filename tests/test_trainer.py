@@ -4,6 +4,7 @@ import math
 import platform
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -504,6 +505,24 @@ def test_the_state_between_epochs_round_trips(tiny):
             assert a.checkpoints.keys() == b.checkpoints.keys()
             assert all(gap(a.checkpoints[e], b.checkpoints[e]) == 0 for e in a.checkpoints)
     assert [loop.restore(Cohort(jobs, CPU), state).epoch for state in states] == [1, 2]
+
+
+@pytest.mark.parametrize(("takes", "epochs"), [(0, [2, 4, 6, 8, 10, 12]), (4, [2, 6, 10]), (1000, [2])])
+def test_saving_takes_a_tenth_of_the_time_at_most(tiny, monkeypatch, takes, epochs):
+    """An epoch of 10 seconds, a state at most every 15; one that takes 4 is next due when 36 are over."""
+    now, saved = [0], []
+
+    def tick(epoch, last, accuracy):
+        now[0] += 10
+
+    def save(state):
+        saved.append(loop.restore(Cohort(jobs, CPU), state).epoch)
+        now[0] += takes
+
+    jobs = [job_of(run_of(tiny, epochs=13))]
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    train(jobs, CPU, save_state=save, save_seconds=15, tick=tick)
+    assert saved == epochs
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep memory")
