@@ -80,7 +80,7 @@ def overlaps(params: Params, lab: Lab) -> pd.DataFrame:
         names = _names(params, lab, run)
         return [{**labels, "pair": p.name, "runs": p.runs, **values} for p in pairs for values in _measured(p, names)]
 
-    # A thread a core, whatever the lab trains on: sorting is most of the work.
+    # A thread a worker, as the lab trains, or a core beside a GPU: sorting is most of the work.
     workers = lab.workers if lab.device.type == "cpu" else torch.get_num_threads()
     with ThreadPoolExecutor(workers, "overlaps", torch.set_num_threads, (1,)) as pool:
         return pd.DataFrame([row for found in pool.map(rows, chosen) for row in found], columns=COLUMNS)

@@ -72,7 +72,7 @@ def train(
 
     `state` is what `save_state` was last given by a killed training of the same jobs: the training goes on from there,
     to the same weights. `save_state` is called at the end of an epoch at most every `save_seconds`, and so that saving
-    takes a tenth of the time at most (gigabytes of large cohorts); with 0 seconds after each. `tick` hears of
+    takes a tenth of the time at most (large cohorts have gigabytes); 0: after every epoch. `tick` hears of
     (epochs done, epochs in all, mean accuracy so far in percent). `until` stops after that epoch, for its checkpoint.
     Jobs with a trace share one. Raises UserError for a training that is over before it begins, for a checkpoint outside
     of it, and for a mask that is to change but has no update in it.
